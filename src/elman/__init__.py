@@ -1,0 +1,11 @@
+"""Elman: recurrent networks for PyTorch. Write a cell in five lines; train it, look into it, ship it."""
+
+from . import cells as cells
+from .cell import Cell as Cell
+from .engine import scan as scan
+from .errors import UserError as UserError
+from .layers import Recurrent as Recurrent
+from .nn import GRU as GRU
+from .nn import LSTM as LSTM
+from .nn import RNN as RNN
+from .tbptt import TBPTT as TBPTT

@@ -1,0 +1,365 @@
+"""The cell protocol: a recurrent cell is its gates, its states and one ``step``; all else follows from these."""
+
+from __future__ import annotations
+
+import collections
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .structure import State
+from .errors import UserError, nearest
+from .initialisation import SCHEMES, set_forget_bias
+
+_REGISTRY: dict[str, type[Cell]] = {}
+_PLACE = ("device", "dtype")
+
+
+class Gated:
+    """The pre-activations of one step, one attribute a gate: ``z.f`` is the (B, H) slice of gate ``f``.
+
+    ``z + u`` adds all gates at once; ``raw`` is the step's input itself, where there is one.
+
+    >>> z = Gated(torch.arange(4.0).view(1, 4), ("f", "n"))
+    >>> z.n
+    tensor([[2., 3.]])
+    """
+
+    __slots__ = ("_chunks", "_gates", "_tensor", "raw")
+
+    def __init__(self, tensor: Tensor, gates: tuple[str, ...], raw: Tensor | None = None) -> None:
+        self._tensor = tensor
+        self._gates = gates
+        self._chunks: tuple[Tensor, ...] | None = None
+        self.raw = raw
+
+    def __getattr__(self, gate: str) -> Tensor:
+        try:
+            row = self._gates.index(gate)
+        except ValueError:
+            raise AttributeError(f"no gate {gate!r}; this cell's gates are {', '.join(self._gates) or 'none'}") from None
+        if self._chunks is None:
+            # One chunk call: its backward writes all gates at once, where slicing would add G padded copies.
+            self._chunks = self._tensor.chunk(len(self._gates), -1)
+        return self._chunks[row]
+
+    def __add__(self, other: Gated) -> Gated:
+        return Gated(self._tensor + other._tensor, self._gates, self.raw)
+
+
+class Recurrence:
+    """The recurrent product: ``recur(v)`` is U v + b_hh for all gates, ``recur.f(v)`` the rows of gate ``f`` alone."""
+
+    __slots__ = ("_bias", "_blocks", "_gates", "_weight")
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, gates: tuple[str, ...]) -> None:
+        self._weight = weight
+        self._bias = bias
+        self._gates = gates
+        self._blocks: list[tuple[Tensor, Tensor | None]] | None = None
+
+    def __call__(self, v: Tensor) -> Gated:
+        return Gated(F.linear(v, self._weight, self._bias), self._gates)
+
+    def __getattr__(self, gate: str) -> Callable[[Tensor], Tensor]:
+        try:
+            row = self._gates.index(gate)
+        except ValueError:
+            raise AttributeError(f"no gate {gate!r}; this cell's gates are {', '.join(self._gates) or 'none'}") from None
+        if self._blocks is None:
+            count = len(self._gates)
+            biases = (None,) * count if self._bias is None else self._bias.chunk(count)
+            self._blocks = list(zip(self._weight.chunk(count), biases, strict=True))
+        weight, bias = self._blocks[row]
+        return lambda v: F.linear(v, weight, bias)
+
+
+class _RecurrenceOfCell:
+    """Makes ``self.recur`` in a step; a cell bound to a sequence holds one made once in its place."""
+
+    def __get__(self, cell: Cell, owner: type[Cell]) -> Recurrence:
+        return Recurrence(cell.weight_hh, cell.bias_hh, cell.gates)
+
+
+class _CellType(type):
+    """Starts the parameters once the whole cell, the subclass's own weights included, is built."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        cell = super().__call__(*args, **kwargs)
+        cell.reset_parameters()
+        return cell
+
+
+class Cell(nn.Module, metaclass=_CellType):
+    """One step of a recurrent network; subclass it, name the gates and states, and write ``step``.
+
+    Class attributes a subclass sets:
+
+    - ``gates``: names of the gates in the row order of the weights; ``()`` for a cell with weights of its own only.
+    - ``states``: names of the states; the first is the output unless ``output`` names another.
+    - ``output``: the output's name where it is not the first state; ``step`` then returns the output first.
+    - ``inputs``: names of the per-step inputs, passed to ``step`` in this order; default ``("x",)``.
+    - ``forget_gate``: the gate that keeps the old state, whose bias ``forget_bias`` and the "xavier" start set.
+
+    ``step(x, *states)`` sees ``x.f`` = (W x_t + b_ih)_f for every gate f, ``x.raw`` = x_t (B, I), and
+    ``self.recur.f(v)`` = (U v + b_hh)_f; ``self.recur(v)`` does all gates in one product. It returns the new states
+    in the order of ``states``, each (B, H) unless ``state_sizes`` says otherwise.
+
+    Parameters are named and shaped as PyTorch's: ``weight_ih`` (G*H, I), ``weight_hh`` (G*H, H), ``bias_ih`` and
+    ``bias_hh`` (G*H,).
+
+    Args:
+        input_size: features of x_t.
+        hidden_size: units H.
+        bias: whether the two biases exist.
+        init: how parameters start: "torch", "xavier", "identity" or "normal" (see ``elman.initialisation``).
+        forget_bias: value the forget gate's bias starts from; ``None`` leaves it to ``init``.
+
+    Raises ``UserError`` for sizes below 1, an unknown ``init``, and a forget bias where there is no such bias.
+
+    >>> class MGU(Cell):
+    ...     gates, states = ("f", "n"), ("h",)
+    ...     def step(self, x, h):
+    ...         f = torch.sigmoid(x.f + self.recur.f(h))
+    ...         n = torch.tanh(x.n + self.recur.n(f * h))
+    ...         return (1 - f) * h + f * n
+    >>> y, h = MGU(3, 5)(torch.zeros(2, 3))
+    >>> y.shape
+    torch.Size([2, 5])
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ()
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    output: ClassVar[str | None] = None
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
+    forget_gate: ClassVar[str | None] = None
+    State: ClassVar[Any]
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+    recur = _RecurrenceOfCell()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        state = collections.namedtuple(f"{cls.__name__}State", cls.states)  # type: ignore[misc]
+        state.__module__, state.__qualname__ = cls.__module__, f"{cls.__qualname__}.State"
+        cls.State = state
+        if "step" in {name for base in cls.__mro__ if base is not Cell for name in vars(base)}:
+            _register(cls)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        init: str = "torch",
+        forget_bias: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if not isinstance(size, int) or size < 1:
+                raise UserError(f"{type(self).__name__} got {name}={size!r}; give a whole number of at least 1")
+        if init not in SCHEMES:
+            raise UserError(f"unknown init {init!r}; {nearest(init, SCHEMES)}")
+        if forget_bias is not None and not (self.forget_gate and bias):
+            lacks = "biases (bias=False)" if self.forget_gate else "forget gate"
+            raise UserError(f"{type(self).__name__} has no {lacks}, so forget_bias={forget_bias} has nothing to set")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        self.init = init
+        self.forget_bias = forget_bias
+        rows = len(self.gates) * hidden_size
+        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)} if rows else {}
+        if rows and bias:
+            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            shape = shapes.get(name)
+            parameter = None if shape is None else nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+            self.register_parameter(name, parameter)
+
+    def reset_parameters(self) -> None:
+        """Starts all parameters anew by the scheme named in ``init``."""
+        SCHEMES[self.init](self)
+        if self.forget_bias is not None:
+            set_forget_bias(self, self.forget_bias)
+
+    def step(self, *args: Any) -> Any:
+        """New states (the output before them where ``output`` is set) from the step's inputs and the old states."""
+        raise NotImplementedError(f"{type(self).__name__} has no step; write step(self, x, {', '.join(self.states)})")
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Features of every state, in the order of ``states``; H each unless a subclass says otherwise."""
+        return (self.hidden_size,) * len(self.states)
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output, which is what a next layer takes."""
+        return self.state_sizes[0]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options the cell was built with, by name: with the two sizes they build an equal cell.
+
+        >>> from elman.cells import LSTM
+        >>> LSTM(2, 3, forget_bias=1.0).options
+        {'activation': 'tanh', 'bias': True, 'init': 'torch', 'forget_bias': 1.0}
+        """
+        return {name: getattr(self, name) for name in self.option_names() if name not in _PLACE}
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The names of the constructor's options, the subclass's own first.
+
+        >>> from elman.cells import RNN
+        >>> RNN.option_names()
+        ('nonlinearity', 'bias', 'init', 'forget_bias', 'device', 'dtype')
+        """
+        signatures = (inspect.signature(base.__init__).parameters for base in (cls, Cell))
+        names = (p.name for parameters in signatures for p in parameters.values() if p.kind is p.KEYWORD_ONLY)
+        return tuple(dict.fromkeys(names))
+
+    def initial_state(
+        self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        """Zeros of the cell's states for ``batch_size`` rows, on the parameters' device and in their dtype."""
+        like = next(self.parameters(), torch.empty(0))
+        return self.pack(
+            torch.zeros(batch_size, size, device=device or like.device, dtype=dtype or like.dtype)
+            for size in self.state_sizes
+        )
+
+    def pack(self, states: Any) -> State:
+        """The states as the cell hands them out: one is the bare tensor, several are the cell's named tuple."""
+        values = tuple(states)
+        return values[0] if len(values) == 1 else self.State(*values)
+
+    def bound(self, parameters: dict[str, Tensor | None] | None = None) -> Cell:
+        """A light copy for one sequence, with the recurrent product's slices made once.
+
+        ``parameters`` replaces the cell's own four (``weight_ih``, ...) by tensors kept elsewhere.
+        """
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        if parameters is not None:
+            copy.__dict__["_parameters"] = {**self._parameters, **parameters}
+        if self.gates:
+            copy.__dict__["recur"] = Recurrence(copy.weight_hh, copy.bias_hh, self.gates)
+        return copy
+
+    def over_time(self, inputs: tuple[Tensor, ...]) -> Callable[[int, State], tuple[Tensor, State]]:
+        """The step as a function of the time index, with the input projection of all steps done as one product.
+
+        ``inputs`` are the sequences (T, B, ...), x first. The function takes ``(t, state)`` and returns
+        ``(output, state)``.
+        """
+        x, *extras = inputs
+        if x.shape[-1] != self.input_size:
+            raise UserError(
+                f"{type(self).__name__} expected input of size {self.input_size} (last axis of x), "
+                f"got x of shape {tuple(x.shape)}"
+            )
+        cell = self.bound()
+        raw = x.unbind(0)
+        projected = F.linear(x, cell.weight_ih, cell.bias_ih).unbind(0) if self.gates else raw
+        others = [extra.unbind(0) for extra in extras]
+        single = len(self.states) == 1
+
+        def step(t: int, state: State) -> tuple[Tensor, State]:
+            gated = Gated(projected[t], self.gates, raw[t])
+            result = cell.step(gated, *(other[t] for other in others), *((state,) if single else state))
+            values = result if isinstance(result, tuple) else (result,)
+            if len(values) != len(self.states) + (self.output is not None):
+                raise UserError(
+                    f"{type(self).__name__}.step returned {len(values)} tensors; expected "
+                    f"{', '.join(((self.output,) if self.output else ()) + self.states)}"
+                )
+            return values[0], self.pack(values[1:] if self.output else values)
+
+        return step
+
+    def forward(self, x: Tensor | tuple[Tensor, ...], state: State = None) -> tuple[Tensor, State]:
+        """One step: ``(output, state)`` from x (B, I), or the tuple of the cell's inputs, and the old state."""
+        inputs = x if isinstance(x, tuple) else (x,)
+        if state is None:
+            state = self.initial_state(inputs[0].shape[0])
+        return self.over_time(tuple(each.unsqueeze(0) for each in inputs))(0, state)
+
+    def extra_repr(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"{self.input_size}, {self.hidden_size}{options}"
+
+
+def _register(cls: type[Cell]) -> None:
+    if cls.__module__.startswith("torch."):  # torch.nn.utils.parametrize subclasses the cells it touches
+        return
+    name = cls.__name__.lower()
+    known = _REGISTRY.get(name)
+    if known is not None and known.__module__ != cls.__module__:
+        raise UserError(
+            f"a cell named {name!r} exists in {known.__module__} already; "
+            f"rename the class {cls.__name__} in {cls.__module__}"
+        )
+    _REGISTRY[name] = cls
+
+
+def cells() -> dict[str, type[Cell]]:
+    """Every known cell by its command-line name, sorted.
+
+    >>> import elman
+    >>> "lstm" in cells()
+    True
+    """
+    return dict(sorted(_REGISTRY.items()))
+
+
+def find_cell(name: str) -> type[Cell]:
+    """The cell class of a name (case, ``-`` and ``_`` ignored) or of ``file.py:ClassName``.
+
+    Raises ``UserError`` naming the nearest cell, or what is wrong with the file.
+
+    >>> import elman
+    >>> find_cell("Peephole-LSTM").__name__
+    'PeepholeLSTM'
+    """
+    if ".py:" in name:
+        path, _, class_name = name.rpartition(":")
+        return _cell_of_file(Path(path), class_name)
+    key = name.lower().replace("-", "").replace("_", "")
+    if key not in _REGISTRY:
+        raise UserError(f"unknown cell {name!r}; {nearest(key, _REGISTRY)}")
+    return _REGISTRY[key]
+
+
+def _cell_of_file(path: Path, class_name: str) -> type[Cell]:
+    if not path.is_file():
+        raise UserError(f"no such file: {str(path)!r} (a cell of your own is named file.py:ClassName)")
+    module_name = f"elman_user_{path.resolve().stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} could not be run: {type(error).__name__}: {error}") from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Cell)):
+        own = [k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, Cell) and v is not Cell]
+        raise UserError(f"{path} has no cell {class_name!r}; {nearest(class_name, own) if own else 'it defines none'}")
+    return found

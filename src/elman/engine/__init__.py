@@ -1,0 +1,3 @@
+"""The engine: run a step over a sequence."""
+
+from .scan import scan as scan

@@ -1,0 +1,125 @@
+"""``scan``: run a recurrent step over a sequence. The one primitive everything else stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from .dispatch import runner_for
+from .steps import default_state, step_over_time
+from ..structure import State, describe, leaves, rebuild, same_structure
+
+
+def scan(
+    cell: Callable[..., Any],
+    x: Tensor | tuple[Tensor, ...],
+    state: State = None,
+    *,
+    lengths: Tensor | Sequence[int] | None = None,
+    resets: Tensor | None = None,
+    reset_state: State = None,
+    reverse: bool = False,
+    return_states: bool = False,
+    backend: str = "auto",
+) -> Any:
+    """Runs ``cell`` over the first axis of ``x``: ``y, state = scan(cell, x, state)``.
+
+    Args:
+        cell: an ``elman.Cell``, or any module or callable ``step(x_t, state)`` that returns the new state (its first
+            tensor is then the output) or the pair ``(output, new state)``.
+        x: (T, B, ...), or a tuple of such tensors sharing T and B, handed to the step as a tuple.
+        state: what the step takes, leaves (B, ...); ``None`` starts an ``elman.Cell``, PyTorch's three cells and modules
+            with ``initial_state(batch_size)`` from their own start.
+        lengths: (B,) valid steps of each row, in any order, 0 to T. Outputs past the end are 0, the final state is the
+            one after the last valid step, and length 0 returns the state given.
+        resets: (T, B) bool: before row b takes step t its state becomes ``reset_state``.
+        reset_state: default: the cell's initial state, zeros for a foreign cell.
+        reverse: run each row from its last valid step to its first; outputs keep their time index.
+        return_states: also return every state at every step, leaves (T, B, ...), 0 past the end.
+        backend: "auto" or "eager".
+
+    Returns:
+        ``(y, state)`` with y (T, B, ...) and the state in the structure that was passed; with ``return_states``
+        ``(y, state, states)``.
+
+    Raises ``UserError`` for shapes that do not fit and for a missing ``state``, and ``TypeError`` for a step whose
+    result has neither form.
+
+    >>> y, (h, c) = scan(torch.nn.LSTMCell(3, 5), torch.randn(7, 2, 3))
+    >>> y.shape, c.shape
+    (torch.Size([7, 2, 5]), torch.Size([2, 5]))
+    >>> running_sum, _ = scan(lambda x, s: s + x, torch.ones(3, 1), torch.zeros(1))
+    >>> running_sum.flatten()
+    tensor([1., 2., 3.])
+    """
+    run = runner_for(backend)
+    inputs = x if isinstance(x, tuple) else (x,)
+    time, batch = _check_inputs(inputs)
+    if state is None:
+        state = default_state(cell, batch)
+    for leaf in leaves(state):
+        if leaf.dim() == 0 or leaf.shape[0] != batch:
+            raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}; states are (B, ...)")
+    if lengths is not None:
+        lengths = _check_lengths(lengths, time, batch, inputs[0].device)
+    if resets is not None:
+        if resets.shape != (time, batch) or resets.dtype != torch.bool:
+            raise UserError(f"resets is {resets.dtype} {tuple(resets.shape)}; expected bool (T, B) = {(time, batch)}")
+        reset_state = _check_reset_state(cell, reset_state, state, batch)
+    if lengths is not None:
+        # Padding may hold anything, NaN included; zeros keep it out of the weights' gradients.
+        inputs = tuple(_blank_padding(each, lengths) for each in inputs)
+
+    y, final, states = run(
+        step_over_time(cell, inputs, is_tuple=isinstance(x, tuple)),
+        time,
+        state,
+        lengths=lengths,
+        resets=resets,
+        reset_state=reset_state,
+        reverse=reverse,
+        return_states=return_states,
+    )
+    if y is None:  # T = 0: one step on zeros, thrown away, tells the output's shape
+        blank = tuple(each.new_zeros(1, *each.shape[1:]) for each in inputs)
+        with torch.no_grad():
+            example, stepped = step_over_time(cell, blank, is_tuple=isinstance(x, tuple))(0, state)
+        y = example.new_zeros(0, *example.shape)
+        states = rebuild(state, (leaf.new_zeros(0, *leaf.shape) for leaf in leaves(stepped)))
+    return (y, final, states) if return_states else (y, final)
+
+
+def _check_inputs(inputs: tuple[Tensor, ...]) -> tuple[int, int]:
+    shapes = [tuple(each.shape) for each in inputs]
+    if not shapes or any(len(shape) < 2 or shape[:2] != shapes[0][:2] for shape in shapes):
+        got = ", ".join(map(str, shapes)) or "nothing"
+        raise UserError(f"scan got x of shape {got}; expected (T, B, ...), the same T and B for all")
+    return shapes[0][0], shapes[0][1]
+
+
+def _check_lengths(lengths: Tensor | Sequence[int], time: int, batch: int, device: torch.device) -> Tensor:
+    tensor = torch.as_tensor(lengths, device=device)
+    if tensor.shape != (batch,) or tensor.is_floating_point():
+        raise UserError(f"lengths is {tensor.dtype} {tuple(tensor.shape)}; expected whole numbers (B,) = ({batch},)")
+    if batch and not bool(((tensor >= 0) & (tensor <= time)).all()):
+        raise UserError(f"lengths are between {int(tensor.min())} and {int(tensor.max())}; expected 0 to T = {time}")
+    return tensor
+
+
+def _check_reset_state(cell: Callable[..., Any], reset_state: State, state: State, batch: int) -> State:
+    if reset_state is None:
+        if not hasattr(cell, "initial_state"):
+            return rebuild(state, (torch.zeros_like(leaf) for leaf in leaves(state)))
+        reset_state = default_state(cell, batch)
+    if not same_structure(reset_state, state):
+        raise UserError(f"reset_state is {describe(reset_state)}, but the state is {describe(state)}; they must nest alike")
+    return reset_state
+
+
+def _blank_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    valid = torch.arange(x.shape[0], device=x.device).unsqueeze(1) < lengths
+    return x.masked_fill(~valid.view(*valid.shape, *[1] * (x.dim() - 2)), 0)

@@ -1,0 +1,108 @@
+"""How the parameters of a cell start: four named schemes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+
+def _gate_blocks(cell: Cell) -> dict[int, int]:
+    """How many gates each of the cell's own weights stacks by rows, by the parameter's id; other weights count 1."""
+    return {id(p): len(cell.gates) for p in (cell.weight_ih, cell.weight_hh) if p is not None}
+
+
+def _weights(cell: Cell) -> list[tuple[Tensor, bool]]:
+    """Every matrix of the cell, gate by gate, and whether it is a block of the recurrent weight."""
+    blocks = _gate_blocks(cell)
+    return [
+        (block, parameter is cell.weight_hh)
+        for parameter in cell.parameters()
+        if parameter.dim() >= 2
+        for block in parameter.detach().chunk(blocks.get(id(parameter), 1))
+    ]
+
+
+def _zero_vectors(cell: Cell) -> None:
+    for parameter in cell.parameters():
+        if parameter.dim() < 2:
+            nn.init.zeros_(parameter)
+
+
+def torch_start(cell: Cell) -> None:
+    """Uniform in +-1/sqrt(H) for everything, as ``torch.nn``'s recurrent modules."""
+    bound = 1 / math.sqrt(cell.hidden_size)
+    for parameter in cell.parameters():
+        nn.init.uniform_(parameter, -bound, bound)
+
+
+def xavier_start(cell: Cell) -> None:
+    """Glorot-uniform input weights, orthogonal recurrent weights, both gate by gate; zero biases, forget bias 1.
+
+    Glorot and Bengio 2010; Saxe et al. 2014 (arXiv:1312.6120); Jozefowicz et al. 2015 for the forget bias.
+    """
+    for block, recurrent in _weights(cell):
+        (nn.init.orthogonal_ if recurrent else nn.init.xavier_uniform_)(block)
+    _zero_vectors(cell)
+    if cell.forget_gate is not None:
+        set_forget_bias(cell, 1.0)
+
+
+def identity_start(cell: Cell) -> None:
+    """Identity recurrent weights gate by gate, input weights N(0, 0.001), zero biases: Le et al. 2015, arXiv:1504.00941."""
+    for block, recurrent in _weights(cell):
+        if recurrent:
+            nn.init.eye_(block)
+        else:
+            nn.init.normal_(block, std=0.001)
+    _zero_vectors(cell)
+
+
+def normal_start(cell: Cell) -> None:
+    """Truncated normal of sigma 0.02 (cut at two sigmas) for every matrix, zero vectors: the textbook's start."""
+    for block, _ in _weights(cell):
+        truncated_normal_(block, 0.02)
+    _zero_vectors(cell)
+
+
+SCHEMES: dict[str, Callable[[Cell], None]] = {
+    "torch": torch_start,
+    "xavier": xavier_start,
+    "identity": identity_start,
+    "normal": normal_start,
+}
+
+
+def set_forget_bias(cell: Cell, value: float) -> None:
+    """Sets the forget gate's bias: ``bias_ih`` to ``value``, ``bias_hh`` to zero; without biases there is nothing to set."""
+    if cell.forget_gate is None or cell.bias_ih is None or cell.bias_hh is None:
+        return
+    row = cell.gates.index(cell.forget_gate)
+    with torch.no_grad():
+        cell.bias_ih.chunk(len(cell.gates))[row].fill_(value)
+        cell.bias_hh.chunk(len(cell.gates))[row].fill_(0.0)
+
+
+def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator | None = None) -> Tensor:
+    """Fills with a normal of mean 0 whose draws beyond two standard deviations are drawn again, in place.
+
+    >>> truncated_normal_(torch.empty(1000), 0.01).abs().max() <= 0.02
+    tensor(True)
+    """
+    return nn.init.trunc_normal_(tensor, std=std, a=-2 * std, b=2 * std, generator=generator)
+
+
+def start_linear(linear: nn.Linear | nn.Embedding, init: str) -> None:
+    """Starts a layer around the recurrence by the same named scheme; "torch" and "identity" leave PyTorch's own."""
+    if init == "xavier":
+        nn.init.xavier_uniform_(linear.weight)
+    elif init == "normal":
+        truncated_normal_(linear.weight, 0.02)
+    if init in ("xavier", "normal") and isinstance(linear, nn.Linear) and linear.bias is not None:
+        nn.init.zeros_(linear.bias)

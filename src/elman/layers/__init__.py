@@ -1,0 +1,3 @@
+"""Layers: stacks of cells."""
+
+from .recurrent import Recurrent as Recurrent

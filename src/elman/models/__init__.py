@@ -1,0 +1,3 @@
+"""The network of each task shape."""
+
+from .language_model import LanguageNet as LanguageNet
