@@ -9,3 +9,4 @@ from .nn import GRU as GRU
 from .nn import LSTM as LSTM
 from .nn import RNN as RNN
 from .tbptt import TBPTT as TBPTT
+from .tasks import LanguageModel as LanguageModel

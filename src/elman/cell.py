@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .structure import State
 from .errors import UserError, nearest
 from .initialisation import SCHEMES, set_forget_bias
+from .structure import State, describe, same_shapes
 
 _REGISTRY: dict[str, type[Cell]] = {}
 _PLACE = ("device", "dtype")
@@ -44,7 +44,7 @@ class Gated:
         try:
             row = self._gates.index(gate)
         except ValueError:
-            raise AttributeError(f"no gate {gate!r}; this cell's gates are {', '.join(self._gates) or 'none'}") from None
+            raise AttributeError(f"no gate {gate!r}; this cell has {', '.join(self._gates) or 'none'}") from None
         if self._chunks is None:
             # One chunk call: its backward writes all gates at once, where slicing would add G padded copies.
             self._chunks = self._tensor.chunk(len(self._gates), -1)
@@ -72,7 +72,7 @@ class Recurrence:
         try:
             row = self._gates.index(gate)
         except ValueError:
-            raise AttributeError(f"no gate {gate!r}; this cell's gates are {', '.join(self._gates) or 'none'}") from None
+            raise AttributeError(f"no gate {gate!r}; this cell has {', '.join(self._gates) or 'none'}") from None
         if self._blocks is None:
             count = len(self._gates)
             biases = (None,) * count if self._bias is None else self._bias.chunk(count)
@@ -84,8 +84,8 @@ class Recurrence:
 class _RecurrenceOfCell:
     """Makes ``self.recur`` in a step; a cell bound to a sequence holds one made once in its place."""
 
-    def __get__(self, cell: Cell, owner: type[Cell]) -> Recurrence:
-        return Recurrence(cell.weight_hh, cell.bias_hh, cell.gates)
+    def __get__(self, cell: Cell | None, owner: type[Cell]) -> Any:
+        return self if cell is None else Recurrence(cell.weight_hh, cell.bias_hh, cell.gates)
 
 
 class _CellType(type):
@@ -228,9 +228,15 @@ class Cell(nn.Module, metaclass=_CellType):
         >>> RNN.option_names()
         ('nonlinearity', 'bias', 'init', 'forget_bias', 'device', 'dtype')
         """
-        signatures = (inspect.signature(base.__init__).parameters for base in (cls, Cell))
-        names = (p.name for parameters in signatures for p in parameters.values() if p.kind is p.KEYWORD_ONLY)
-        return tuple(dict.fromkeys(names))
+        names: list[str] = []
+        for base in cls.__mro__:
+            if "__init__" not in vars(base):
+                continue
+            parameters = inspect.signature(base.__init__).parameters.values()
+            names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters):  # hands nothing on to its bases
+                break
+        return tuple(name for name in dict.fromkeys(names) if name not in ("self", "input_size", "hidden_size"))
 
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
@@ -241,6 +247,18 @@ class Cell(nn.Module, metaclass=_CellType):
             torch.zeros(batch_size, size, device=device or like.device, dtype=dtype or like.dtype)
             for size in self.state_sizes
         )
+
+    def check_state(self, state: State, batch_size: int) -> None:
+        """Raises ``UserError`` unless ``state`` nests and is shaped as ``initial_state(batch_size)``.
+
+        Without it a wrong state may broadcast, or be unpacked along its batch, to a result that only looks right.
+        """
+        expected = self.initial_state(batch_size)
+        if not same_shapes(state, expected):
+            names = ", ".join(self.states)
+            raise UserError(
+                f"{type(self).__name__} got the state {describe(state)}; expected {describe(expected)} for {names}"
+            )
 
     def pack(self, states: Any) -> State:
         """The states as the cell hands them out: one is the bare tensor, several are the cell's named tuple."""
@@ -267,10 +285,9 @@ class Cell(nn.Module, metaclass=_CellType):
         ``(output, state)``.
         """
         x, *extras = inputs
-        if x.shape[-1] != self.input_size:
+        if x.dim() < 3 or x.shape[-1] != self.input_size:
             raise UserError(
-                f"{type(self).__name__} expected input of size {self.input_size} (last axis of x), "
-                f"got x of shape {tuple(x.shape)}"
+                f"{type(self).__name__} expected steps of x (B, {self.input_size}), got steps of {tuple(x.shape[1:])}"
             )
         cell = self.bound()
         raw = x.unbind(0)
@@ -294,9 +311,14 @@ class Cell(nn.Module, metaclass=_CellType):
     def forward(self, x: Tensor | tuple[Tensor, ...], state: State = None) -> tuple[Tensor, State]:
         """One step: ``(output, state)`` from x (B, I), or the tuple of the cell's inputs, and the old state."""
         inputs = x if isinstance(x, tuple) else (x,)
+        steps = tuple(each.unsqueeze(0) for each in inputs)
+        step = self.over_time(steps)
+        batch_size = inputs[0].shape[0]
         if state is None:
-            state = self.initial_state(inputs[0].shape[0])
-        return self.over_time(tuple(each.unsqueeze(0) for each in inputs))(0, state)
+            state = self.initial_state(batch_size)
+        else:
+            self.check_state(state, batch_size)
+        return step(0, state)
 
     def extra_repr(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
@@ -355,8 +377,10 @@ def _cell_of_file(path: Path, class_name: str) -> type[Cell]:
     try:
         spec.loader.exec_module(module)
     except UserError:
+        del sys.modules[module_name]
         raise
     except Exception as error:
+        del sys.modules[module_name]
         raise UserError(f"{path} could not be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Cell)):

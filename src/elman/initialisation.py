@@ -55,7 +55,7 @@ def xavier_start(cell: Cell) -> None:
 
 
 def identity_start(cell: Cell) -> None:
-    """Identity recurrent weights gate by gate, input weights N(0, 0.001), zero biases: Le et al. 2015, arXiv:1504.00941."""
+    """Identity recurrent weights gate by gate, other weights normal of sigma 0.001, zero biases: arXiv:1504.00941."""
     for block, recurrent in _weights(cell):
         if recurrent:
             nn.init.eye_(block)
@@ -80,7 +80,7 @@ SCHEMES: dict[str, Callable[[Cell], None]] = {
 
 
 def set_forget_bias(cell: Cell, value: float) -> None:
-    """Sets the forget gate's bias: ``bias_ih`` to ``value``, ``bias_hh`` to zero; without biases there is nothing to set."""
+    """Sets the forget gate's bias, ``bias_ih`` to ``value`` and ``bias_hh`` to zero; does nothing without biases."""
     if cell.forget_gate is None or cell.bias_ih is None or cell.bias_hh is None:
         return
     row = cell.gates.index(cell.forget_gate)
@@ -90,11 +90,13 @@ def set_forget_bias(cell: Cell, value: float) -> None:
 
 
 def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator | None = None) -> Tensor:
-    """Fills with a normal of mean 0 whose draws beyond two standard deviations are drawn again, in place.
+    """Fills in place with a normal of mean 0, redrawing what lies beyond two standard deviations; zeros for std 0.
 
     >>> truncated_normal_(torch.empty(1000), 0.01).abs().max() <= 0.02
     tensor(True)
     """
+    if std == 0:
+        return nn.init.zeros_(tensor)
     return nn.init.trunc_normal_(tensor, std=std, a=-2 * std, b=2 * std, generator=generator)
 
 

@@ -1,4 +1,4 @@
-"""Drop-ins for ``torch.nn``'s recurrent layers: the same constructor, parameters, call and results, run by ``elman.scan``."""
+"""Drop-ins for ``torch.nn``'s recurrent layers: its constructor, parameters, call and results, run by ``elman.scan``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _DropIn(torch.nn.RNNBase):
         raise NotImplementedError
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> Any:
-        """``output, h_n`` (LSTM: ``output, (h_n, c_n)``) from input (T, B, I), (B, T, I) if ``batch_first``, (T, I), or packed."""
+        """``output, h_n``, as ``torch.nn``'s: input (T, B, I), (B, T, I) if ``batch_first``, (T, I), or packed."""
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx)
         name = type(self).__name__
@@ -42,9 +42,9 @@ class _DropIn(torch.nn.RNNBase):
             dims = [h.dim() for h in _as_tuple(hx)]
             if any(dim != input.dim() for dim in dims):
                 kind = "batched 3-D" if batched else "unbatched 2-D"
-                raise RuntimeError(
-                    f"For {kind} input, hx should also be {input.dim()}-D but got {', '.join(f'{d}-D' for d in dims)} tensor"
-                )
+                names = "hx and cx" if self.mode == "LSTM" else "hx"
+                got = f"{dims[0]}-D tensor" if len(dims) == 1 else f"({', '.join(f'{dim}-D' for dim in dims)}) tensors"
+                raise RuntimeError(f"For {kind} input, {names} should also be {input.dim()}-D but got {got}")
             hx = hx if batched else _each(lambda h: h.unsqueeze(1), hx)
         hx = self._checked(x, hx, None)
         y, final = self._layers(x.transpose(0, 1) if self.batch_first else x, hx, None)

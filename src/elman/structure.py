@@ -78,12 +78,22 @@ def same_structure(a: State, b: State) -> bool:
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return isinstance(a, Tensor) and isinstance(b, Tensor)
     if isinstance(a, dict) or isinstance(b, dict):
-        return (
-            isinstance(a, dict) and isinstance(b, dict) and list(a) == list(b) and all(same_structure(a[k], b[k]) for k in a)
-        )
+        if not isinstance(a, dict) or not isinstance(b, dict):
+            return False
+        return list(a) == list(b) and all(same_structure(a[key], b[key]) for key in a)
     if not isinstance(a, tuple | list) or not isinstance(b, tuple | list):
         return a is None and b is None
     return len(a) == len(b) and all(map(same_structure, a, b))
+
+
+def same_shapes(a: State, b: State) -> bool:
+    """Whether two states nest alike and their tensors have equal shapes.
+
+    >>> import torch
+    >>> same_shapes((torch.zeros(2, 3),), [torch.ones(2, 3)]), same_shapes(torch.zeros(2, 3), torch.zeros(2, 1))
+    (True, False)
+    """
+    return same_structure(a, b) and all(x.shape == y.shape for x, y in zip(leaves(a), leaves(b), strict=True))
 
 
 def describe(state: State) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .initialisation import truncated_normal_
-from .structure import State, leaves, map_leaves, rebuild, where_rows
+from .structure import State, describe, leaves, map_leaves, rebuild, where_rows
 
 Inputs = Tensor | tuple[Tensor, ...]
 
@@ -27,6 +27,18 @@ class _Chunk:
     replaced: tuple[Tensor, State] | None
 
 
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 class TBPTT:
     """Truncated BPTT(k2; k1) of Williams and Peng 1990: update every k1 steps, backpropagate through k2.
 
@@ -35,26 +47,27 @@ class TBPTT:
     state carried on is detached. Gradients are left in ``.grad``; the caller steps the optimiser.
 
     Args:
-        model: ``model(x, state) -> (output, state)``, time first; ``model(x, state, resets=...)`` where resets are used;
-            ``None`` is the start state. State tensors are (B, ...).
+        model: ``model(x, state) -> (output, state)``, time first; ``model(x, state, resets=...)`` where resets are
+            used; ``None`` is the start state. State tensors are (B, ...).
         k1: steps between updates; a window may be shorter (the last of an epoch).
         k2: steps to backpropagate through, a multiple of k1; default k1.
 
     Raises ``UserError`` for a k2 that is no multiple of k1.
 
-    >>> layer = nn.GRU(3, 4)
+    >>> from elman import Recurrent
+    >>> layer = Recurrent("gru", 3, 4)
     >>> tb = TBPTT(layer, k1=5, k2=10)
     >>> x = torch.randn(20, 2, 3)
     >>> for window in x.split(5):
     ...     loss = tb.backward(nn.functional.mse_loss, window, torch.zeros(5, 2, 4))
-    >>> layer.weight_hh_l0.grad.shape
+    >>> layer.layers[0][0].weight_hh.grad.shape
     torch.Size([12, 4])
     """
 
     def __init__(self, model: nn.Module, k1: int = 50, k2: int | None = None) -> None:
         k2 = k1 if k2 is None else k2
         if k1 < 1 or k2 < k1 or k2 % k1:
-            raise UserError(f"k1={k1}, k2={k2}: k2 (steps to backpropagate through) must be a multiple of k1, both >= 1")
+            raise UserError(f"k1={k1}, k2={k2}; k2 (steps to backpropagate through) is a multiple of k1, both above 0")
         self.model = model
         self.k1 = k1
         self.k2 = k2
@@ -62,6 +75,7 @@ class TBPTT:
         self._history: list[_Chunk] = []
         self._pending: list[tuple[Tensor | None, float]] = []
         self._restored: dict[str, Tensor] | None = None
+        self._evaluating = False
 
     def backward(
         self, loss_fn: Callable[[Any, Any], Tensor], x: Inputs, y: Any, resets: Tensor | None = None
@@ -74,6 +88,8 @@ class TBPTT:
             y: their targets, as ``loss_fn`` takes them.
             resets: (k1, B) bool, as in ``elman.scan``.
         """
+        if self._evaluating:
+            raise UserError("TBPTT.backward trains; call it outside 'with tb.evaluating():'")
         self._restore(x)
         chunks = [*self._history, _Chunk(x, resets, self._take_pending(x))]
         full = len(chunks) == self.k2 // self.k1
@@ -90,25 +106,21 @@ class TBPTT:
 
     def forward(self, x: Inputs, resets: Tensor | None = None) -> Any:
         """The model's output on the next steps, carrying the state; only inside ``with tb.evaluating():``."""
-        if torch.is_grad_enabled():
+        if not self._evaluating:
             raise UserError("TBPTT.forward carries the evaluation state; call it inside 'with tb.evaluating():'")
         output, self._state = self._run(_Chunk(x, resets, self._take_pending(x)), self._state)
         return output
 
     @contextmanager
     def evaluating(self) -> Iterator[TBPTT]:
-        """Evaluation mode without gradients, on a state of its own that begins at the start; then training goes on as it was."""
-        kept = self._state, self._history, self._pending, self._restored
-        modes = {module: module.training for module in self.model.modules()}
-        self._state, self._history, self._pending, self._restored = None, [], [], None
-        self.model.eval()
+        """Evaluation mode, no gradients, and a state of its own from the start; then training goes on as it was."""
+        kept = self._state, self._history, self._pending, self._restored, self._evaluating
+        self._state, self._history, self._pending, self._restored, self._evaluating = None, [], [], None, True
         try:
-            with torch.no_grad():
+            with _evaluation_mode(self.model):
                 yield self
         finally:
-            self._state, self._history, self._pending, self._restored = kept
-            for module, mode in modes.items():
-                module.training = mode
+            self._state, self._history, self._pending, self._restored, self._evaluating = kept
 
     def reset(self, rows: Sequence[int] | Tensor | None = None, std: float = 0.0) -> None:
         """Before the next step, all rows (or those given) begin anew: at the start state, or at noise of sigma ``std``.
@@ -116,19 +128,31 @@ class TBPTT:
         The noise is a truncated normal (the textbook draws its test state so, with sigma 0.01). No gradient flows
         through a reset, and single rows forget their past also where k2 > k1.
 
-        >>> tb = TBPTT(nn.RNN(2, 3), k1=4)
+        >>> from elman import Recurrent
+        >>> tb = TBPTT(Recurrent("rnn", 2, 3), k1=4)
         >>> tb.reset(rows=[0], std=0.01)
         """
+        if not std >= 0:
+            raise UserError(f"std={std}; give the sigma of the noise, 0 or more")
         if rows is None:
             self._state, self._history, self._restored = None, [], None
             self._pending = [(None, std)] if std else []
         else:
-            self._pending.append((torch.as_tensor(rows), std))
+            chosen = torch.as_tensor(rows)
+            self._pending.append((chosen if chosen.dtype == torch.bool else chosen.long(), std))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What is carried, as tensors by flat names: the batch is axis 0 of ``state.*`` and axis 1 of ``history.*``."""
+        """What is carried, as tensors by flat names: the batch is axis 0 of ``state.*`` and axis 1 of ``history.*``.
+
+        ``pending.*`` are the resets asked for since the last step.
+        """
+        pending: dict[str, Tensor] = {}
+        for n, (rows, std) in enumerate(self._pending):
+            pending[f"pending.{n}.std"] = torch.tensor(std, dtype=torch.float64)
+            if rows is not None:
+                pending[f"pending.{n}.rows"] = rows
         if self._restored is not None:
-            return dict(self._restored)
+            return self._restored | pending
         carried = {f"state.{i}": leaf for i, leaf in enumerate(leaves(self._state))}
         for n, chunk in enumerate(self._history):
             parts: dict[str, list[Tensor]] = {"x": list(leaves(chunk.x))}
@@ -138,12 +162,17 @@ class TBPTT:
                 parts["rows"] = [chunk.replaced[0].unsqueeze(0)]
                 parts["by"] = [leaf.unsqueeze(0) for leaf in leaves(chunk.replaced[1])]
             carried |= {f"history.{n}.{part}.{i}": leaf for part in parts for i, leaf in enumerate(parts[part])}
-        return carried
+        return carried | pending
 
     def load_state_dict(self, carried: dict[str, Tensor]) -> None:
-        """Takes back what ``state_dict`` gave; nested states find their structure at the next step."""
+        """Takes back what ``state_dict`` gave; nested states find their structure at the next step.
+
+        That step raises ``UserError`` when the carried state does not fit the model's.
+        """
         self.reset()
-        self._restored = dict(carried)
+        count = sum(name.startswith("pending.") and name.endswith(".std") for name in carried)
+        self._pending = [(carried.get(f"pending.{n}.rows"), float(carried[f"pending.{n}.std"])) for n in range(count)]
+        self._restored = {name: tensor for name, tensor in carried.items() if not name.startswith("pending.")}
 
     def _run(self, chunk: _Chunk, state: State) -> tuple[Any, State]:
         if chunk.replaced is not None:
@@ -160,11 +189,18 @@ class TBPTT:
         first = leaves(x)[0]
         chosen = torch.zeros(first.shape[1], dtype=torch.bool, device=first.device)
         start = by = self._start_state(x)
+        if any(leaf.shape[:1] != chosen.shape for leaf in leaves(start)):
+            raise UserError(
+                f"single rows cannot be reset in the state {describe(start)}: for a batch of {len(chosen)} its tensors "
+                "are to be (B, ...), as those of elman.Recurrent are"
+            )
         for rows, std in pending:
             now = torch.zeros_like(chosen)
             now[slice(None) if rows is None else rows] = True
-            noise = map_leaves(lambda leaf, std=std: truncated_normal_(torch.empty_like(leaf), std), start)  # type: ignore[misc]
-            by = where_rows(now, noise if std else start, by)
+            anew = start
+            if std:
+                anew = map_leaves(lambda leaf, std=std: truncated_normal_(torch.empty_like(leaf), std), start)  # type: ignore[misc]
+            by = where_rows(now, anew, by)
             chosen = chosen | now
         return chosen, by
 
@@ -176,23 +212,30 @@ class TBPTT:
         return map_leaves(torch.zeros_like, self._example_state(x))
 
     def _example_state(self, x: Inputs) -> State:
-        modes = {module: module.training for module in self.model.modules()}
-        self.model.eval()  # so that no random number is drawn
-        with torch.no_grad():
+        """The state after one throw-away step, which leaves the random generators as they were."""
+        devices = {leaf.device for leaf in leaves(x) if leaf.device.type == "cuda"}
+        with _evaluation_mode(self.model), torch.random.fork_rng(devices):
             _, state = self.model(rebuild(x, (leaf[:1] for leaf in leaves(x))), None)
-        for module, mode in modes.items():
-            module.training = mode
         return state
 
     def _restore(self, x: Inputs) -> None:
         if self._restored is None:
             return
         carried, self._restored = self._restored, None
+        if not carried:
+            return
+        device = leaves(x)[0].device
         groups: dict[str, list[Tensor]] = {}
-        for name, tensor in carried.items():
-            groups.setdefault(name.rpartition(".")[0], []).append(tensor)
+        # By number, for files hand names back in an order of their own, "state.10" before "state.2".
+        for name in sorted(carried, key=lambda name: int(name.rpartition(".")[2])):
+            groups.setdefault(name.rpartition(".")[0], []).append(carried[name].to(device))
         structure = self._example_state(x)
         if "state" in groups:
+            if [leaf.shape for leaf in groups["state"]] != [leaf.shape for leaf in leaves(structure)]:
+                raise UserError(
+                    f"the carried state is {describe(tuple(groups['state']))}, the model's {describe(structure)}; "
+                    "load what a TBPTT over the same model and batch size has saved"
+                )
             self._state = rebuild(structure, groups["state"])
         for n in range(sum(name.endswith(".x") for name in groups)):
             part = {name: groups.get(f"history.{n}.{name}", []) for name in ("x", "resets", "rows", "by")}
@@ -201,4 +244,3 @@ class TBPTT:
                 replaced = part["rows"][0][0], rebuild(structure, (leaf[0] for leaf in part["by"]))
             inputs = rebuild(x, part["x"])
             self._history.append(_Chunk(inputs, part["resets"][0] if part["resets"] else None, replaced))
-

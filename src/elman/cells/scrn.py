@@ -14,7 +14,7 @@ from ..errors import UserError, nearest
 
 
 class SCRN(Cell):
-    """RNN with context features (Mikolov et al. 2015, "Learning longer memory in recurrent neural networks", arXiv:1412.7753).
+    """RNN with context features: Mikolov et al. 2015, "Learning longer memory in recurrent networks", arXiv:1412.7753.
 
     s_t = (1 - alpha) B x_t + alpha s_{t-1}; h_t = sigmoid(P s_t + A x_t + R h_{t-1}); the output is [h_t, s_t], so that
     a linear layer on it is the paper's U h_t + V s_t. A is ``weight_ih``, R ``weight_hh``, B ``context_in.weight`` and

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..structure import State, leaves, map_leaves, rebuild, where_rows
 from .steps import Step
-from ..structure import State, leaves, rebuild, where_rows
 
 
 def run(
@@ -31,7 +31,8 @@ def run(
         valid = None if lengths is None else lengths > t
         outputs[t] = y if valid is None else where_rows(valid, y, torch.zeros_like(y))
         if return_states:
-            history[t] = [leaf if valid is None else where_rows(valid, leaf, torch.zeros_like(leaf)) for leaf in leaves(new)]
+            kept = new if valid is None else where_rows(valid, new, map_leaves(torch.zeros_like, new))
+            history[t] = leaves(kept)
         state = new if valid is None else where_rows(valid, new, state)
     if not outputs:
         return None, state, None

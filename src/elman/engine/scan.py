@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cell import Cell
 from ..errors import UserError
+from ..structure import State, describe, leaves, rebuild, same_shapes
 from .dispatch import runner_for
 from .steps import default_state, step_over_time
-from ..structure import State, describe, leaves, rebuild, same_structure
 
 
 def scan(
@@ -32,8 +33,8 @@ def scan(
         cell: an ``elman.Cell``, or any module or callable ``step(x_t, state)`` that returns the new state (its first
             tensor is then the output) or the pair ``(output, new state)``.
         x: (T, B, ...), or a tuple of such tensors sharing T and B, handed to the step as a tuple.
-        state: what the step takes, leaves (B, ...); ``None`` starts an ``elman.Cell``, PyTorch's three cells and modules
-            with ``initial_state(batch_size)`` from their own start.
+        state: what the step takes, leaves (B, ...); ``None`` starts an ``elman.Cell``, PyTorch's three cells and
+            modules with ``initial_state(batch_size)`` from their own start.
         lengths: (B,) valid steps of each row, in any order, 0 to T. Outputs past the end are 0, the final state is the
             one after the last valid step, and length 0 returns the state given.
         resets: (T, B) bool: before row b takes step t its state becomes ``reset_state``.
@@ -63,12 +64,13 @@ def scan(
         state = default_state(cell, batch)
     for leaf in leaves(state):
         if leaf.dim() == 0 or leaf.shape[0] != batch:
-            raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}; states are (B, ...)")
+            raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}, not (B, ...)")
+    if isinstance(cell, Cell):
+        cell.check_state(state, batch)
     if lengths is not None:
         lengths = _check_lengths(lengths, time, batch, inputs[0].device)
     if resets is not None:
-        if resets.shape != (time, batch) or resets.dtype != torch.bool:
-            raise UserError(f"resets is {resets.dtype} {tuple(resets.shape)}; expected bool (T, B) = {(time, batch)}")
+        _check_resets(resets, time, batch)
         reset_state = _check_reset_state(cell, reset_state, state, batch)
     if lengths is not None:
         # Padding may hold anything, NaN included; zeros keep it out of the weights' gradients.
@@ -110,13 +112,19 @@ def _check_lengths(lengths: Tensor | Sequence[int], time: int, batch: int, devic
     return tensor
 
 
+def _check_resets(resets: Tensor, time: int, batch: int) -> None:
+    if not isinstance(resets, Tensor) or resets.shape != (time, batch) or resets.dtype != torch.bool:
+        got = f"{resets.dtype} {tuple(resets.shape)}" if isinstance(resets, Tensor) else f"a {type(resets).__name__}"
+        raise UserError(f"resets is {got}; expected a bool tensor (T, B) = {(time, batch)}")
+
+
 def _check_reset_state(cell: Callable[..., Any], reset_state: State, state: State, batch: int) -> State:
     if reset_state is None:
         if not hasattr(cell, "initial_state"):
             return rebuild(state, (torch.zeros_like(leaf) for leaf in leaves(state)))
         reset_state = default_state(cell, batch)
-    if not same_structure(reset_state, state):
-        raise UserError(f"reset_state is {describe(reset_state)}, but the state is {describe(state)}; they must nest alike")
+    if not same_shapes(reset_state, state):
+        raise UserError(f"reset_state is {describe(reset_state)}, but the state is {describe(state)}; make them alike")
     return reset_state
 
 

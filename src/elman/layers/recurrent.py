@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from ..cell import Cell, find_cell
 from ..engine import scan
@@ -32,14 +34,14 @@ class Recurrent(nn.Module):
     """A stack of recurrent layers of any cells, one or both directions each.
 
     ``y, states = layer(x, states=None, *, lengths=None, resets=None, return_states=False)`` with x (T, B, I), or
-    (B, T, I) when ``batch_first``; x may be a tuple where the cells take several inputs, and the further ones then go to
-    every layer. ``states`` has one entry a layer, a pair when bidirectional, its tensors (B, H) in either layout;
+    (B, T, I) when ``batch_first``; x may be a tuple where the cells take several inputs, and the further ones then go
+    to every layer. ``states`` has one entry a layer, a pair when bidirectional, its tensors (B, H) in either layout;
     ``lengths`` and ``resets`` are as in ``elman.scan``. ``return_states=True`` adds the states of every step as a third
     result, time first.
 
     Args:
-        cell: a cell's name ("lstm", "file.py:MyCell"), a ``Cell`` subclass, a function of (input_size, hidden_size), or a
-            list of these, one a layer.
+        cell: a cell's name ("lstm", "file.py:MyCell"), a ``Cell`` subclass, a function of (input_size, hidden_size), or
+            a list of these, one a layer.
         input_size: features of x.
         hidden_size: units, or a list, one a layer.
         num_layers: layers; default 1, or as many as the lists have.
@@ -47,8 +49,8 @@ class Recurrent(nn.Module):
         merge: how the two directions' outputs become one: "concat" (default), "sum", "mean" or "mul".
         dropout: probability of dropping an output between two layers, in training.
         batch_first: x and y are (B, T, ...).
-        initial_state: "zeros", "trained" (one vector a state, learned), or the sigma of noise (truncated normal) that is
-            drawn whenever a sequence starts without a state.
+        initial_state: "zeros", "trained" (one vector a state, learned), or the sigma of noise (truncated normal) drawn
+            whenever a sequence starts without a state.
         init: how parameters start, see ``elman.Cell``.
         **cell_options: options of the cells, and ``bias``, ``device``, ``dtype``.
 
@@ -79,9 +81,9 @@ class Recurrent(nn.Module):
         makers, sizes = _per_layer(cell, hidden_size, num_layers)
         _check_options(makers, cell_options)
         layers: list[tuple[nn.Module, ...]] = []
+        cell_options = {**cell_options, "init": init}
         for maker, size in zip(makers, sizes, strict=True):
-            directions = 2 if bidirectional else 1
-            layers.append(tuple(_make(maker, input_size, size, {**cell_options, "init": init}) for _ in range(directions)))
+            layers.append(tuple(_make(maker, input_size, size, cell_options) for _ in range(1 + bidirectional)))
             input_size = _merged_size(layers[-1], merge)
         self._setup(layers, merge, dropout, batch_first, initial_state)
 
@@ -106,7 +108,9 @@ class Recurrent(nn.Module):
         """
         _check_merge(merge)
         layers = [tuple(cell) if isinstance(cell, tuple | list) else (cell,) for cell in cells]
-        for before, after in zip(layers, layers[1:], strict=False):
+        if any(len(layer) not in (1, 2) for layer in layers):
+            raise UserError("a layer of a stack is one cell or a (forward, backward) pair")
+        for before, after in pairwise(layers):
             size = _merged_size(before, merge)
             for cell in after:
                 if getattr(cell, "input_size", size) != size:
@@ -126,8 +130,8 @@ class Recurrent(nn.Module):
         initial_state: str | float,
     ) -> None:
         nn.Module.__init__(self)
-        if not layers or any(len(layer) not in (1, 2) for layer in layers):
-            raise UserError("a stack needs at least one layer, each of one cell or a (forward, backward) pair")
+        if not layers:
+            raise UserError("a stack needs at least one layer")
         flat = [cell for layer in layers for cell in layer]
         if len({id(cell) for cell in flat}) != len(flat):
             raise UserError(
@@ -140,6 +144,8 @@ class Recurrent(nn.Module):
             warnings.warn(
                 f"dropout={dropout} acts between layers and there is only one: nothing is dropped", stacklevel=3
             )
+        if len(layers[-1]) == 2:
+            _merged_size(layers[-1], merge)
         self.layers = nn.ModuleList(nn.ModuleList(layer) for layer in layers)
         self.merge = merge
         self.dropout = dropout
@@ -156,7 +162,7 @@ class Recurrent(nn.Module):
     @property
     def output_size(self) -> int:
         """Features of y."""
-        return _merged_size(tuple(self.layers[-1]), self.merge)  # type: ignore[arg-type]
+        return _merged_size(list(self.layers[-1]), self.merge)  # type: ignore[arg-type]
 
     def initial_state(self, batch_size: int) -> tuple[State, ...]:
         """The states that a sequence without states starts from, for ``batch_size`` rows, one entry a layer."""
@@ -184,6 +190,8 @@ class Recurrent(nn.Module):
         resets: Tensor | None = None,
         return_states: bool = False,
     ) -> Any:
+        if isinstance(x, PackedSequence):
+            raise UserError("got a PackedSequence; give the padded x and lengths=, as pad_packed_sequence returns them")
         inputs = x if isinstance(x, tuple) else (x,)
         if self.batch_first:
             inputs = tuple(each.transpose(0, 1) for each in inputs)
@@ -215,7 +223,8 @@ class Recurrent(nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"merge={self.merge!r}, dropout={self.dropout}, batch_first={self.batch_first}, initial_state={self.start!r}"
+            f"merge={self.merge!r}, dropout={self.dropout}, batch_first={self.batch_first}, "
+            f"initial_state={self.start!r}"
         )
 
 
@@ -300,8 +309,17 @@ def _make(maker: CellMaker, input_size: int, hidden_size: int, options: dict[str
     return cls(input_size, hidden_size, **{name: value for name, value in options.items() if name in names})
 
 
-def _merged_size(cells: tuple[nn.Module, ...], merge: str) -> int:
-    sizes = [cell.output_size if isinstance(cell, Cell) else int(cell.hidden_size) for cell in cells]  # type: ignore[arg-type]
+def _output_size(cell: Any) -> int:
+    for name in ("output_size", "hidden_size"):
+        if hasattr(cell, name):
+            return int(getattr(cell, name))
+    raise UserError(
+        f"{type(cell).__name__} does not say the size of its output; give it an attribute output_size or hidden_size"
+    )
+
+
+def _merged_size(cells: Sequence[nn.Module], merge: str) -> int:
+    sizes = [_output_size(cell) for cell in cells]
     if len(sizes) == 2 and merge == "concat":
         return sum(sizes)
     if len(set(sizes)) > 1:

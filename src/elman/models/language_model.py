@@ -18,8 +18,8 @@ from ..structure import State
 class LanguageNet(nn.Module):
     """Embedding (or one-hot), a stack of any cells, and a linear layer onto the vocabulary.
 
-    ``logits, states = net(x, states=None, *, resets=None)`` with x (T, B) token ids and logits (T, B, V); ``states`` and
-    ``resets`` are as in ``elman.Recurrent``.
+    ``logits, states = net(x, states=None, *, resets=None)`` with x (T, B) token ids and logits (T, B, V); ``states``
+    and ``resets`` are as in ``elman.Recurrent``.
 
     Args:
         vocab_size: token types V.
@@ -27,12 +27,12 @@ class LanguageNet(nn.Module):
         hidden_size: units, or a list, one a layer.
         num_layers: layers.
         embedding_size: features of a token's vector; ``None`` feeds one-hot vectors, as the textbook does.
-        tied: use the embedding as the output weights too (Press and Wolf 2017, arXiv:1608.05859); its size must then be the
-            output size of the last layer.
+        tied: use the embedding as the output weights too (Press and Wolf 2017, arXiv:1608.05859); its size must then be
+            the output size of the last layer.
         dropout: probability of dropping, on the embedded input, between layers and before the output layer.
         initial_state: as in ``elman.Recurrent``.
         init: start of cells, embedding and output layer alike, see ``elman.Cell``.
-        **cell_options: options of the cells.
+        **cell_options: options of the cells; ``device`` and ``dtype`` are for the whole net.
 
     Raises ``UserError`` for tied weights whose sizes do not fit.
 
@@ -62,19 +62,20 @@ class LanguageNet(nn.Module):
             raise UserError(f"dropout={dropout}; give the probability of dropping, 0 or more and below 1")
         self.vocab_size = vocab_size
         self.dropout = dropout
-        self.embedding = None if embedding_size is None else nn.Embedding(vocab_size, embedding_size)
-        layers = len(hidden_size) if isinstance(hidden_size, Sequence) else num_layers or 1
+        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        self.embedding = None if embedding_size is None else nn.Embedding(vocab_size, embedding_size, **place)
         self.recurrent = Recurrent(
             cell,
             vocab_size if embedding_size is None else embedding_size,
             hidden_size,
             num_layers,
-            dropout=dropout if layers > 1 else 0.0,
             initial_state=initial_state,
             init=init,
             **cell_options,
         )
-        self.head = nn.Linear(self.recurrent.output_size, vocab_size)
+        # Set here: given to a stack of one layer it warns that nothing is dropped, but this net drops around the stack.
+        self.recurrent.dropout = dropout
+        self.head = nn.Linear(self.recurrent.output_size, vocab_size, **place)
         for layer in (self.embedding, self.head):
             if layer is not None:
                 start_linear(layer, init)

@@ -1,0 +1,78 @@
+"""Byte-pair encoding, learnt from the corpus by Hugging Face's `tokenizers`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from elman.data.tokenizers.base import Ids, Tokenizer
+from elman.errors import UserError
+
+BYTES = 256
+LEARN_FROM = 20_000_000  # bytes of text; more changes the merges little and costs memory
+
+
+class BPETokenizer(Tokenizer):
+    """Byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; bytes as in GPT-2).
+
+    Any text can be encoded, and decoding is lossless.
+
+    >>> tokenizer = BPETokenizer.train(["the fox and the hen and the goose"], vocab_size=260)
+    >>> tokenizer.vocab_size, tokenizer.decode(tokenizer.encode("the \N{FOX FACE}"))
+    (260, 'the \N{FOX FACE}')
+    """
+
+    kind = "bpe"
+    options = ("vocab_size",)
+
+    def __init__(self, model: tokenizers.Tokenizer, *, end_mark: bool = True) -> None:
+        super().__init__(model.get_vocab_size(), end_mark)
+        self._model = model
+
+    @classmethod
+    def train(cls, pieces: Iterable[str], *, vocab_size: int = 4096, end_mark: bool = True) -> BPETokenizer:
+        """Learn merges from at most 20 MB of ``pieces`` until there are ``vocab_size`` ids, bytes and END included."""
+        fewest = BYTES + int(end_mark)
+        if vocab_size < fewest:
+            raise UserError(f"vocab_size={vocab_size}; expected at least {fewest}, as every byte is a type of its own")
+        model = tokenizers.Tokenizer(models.BPE())
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size - int(end_mark),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        model.train_from_iterator(_head(pieces), trainer)
+        return cls(model, end_mark=end_mark)
+
+    def encode(self, text: str) -> Ids:
+        """The ids of the byte pairs of ``text``."""
+        ids = np.array(self._model.encode(text, add_special_tokens=False).ids, np.int64)
+        return (ids + self.offset).astype(self.dtype)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ``ids``; bytes that do not yet make a whole character come out as replacement characters."""
+        kept = [int(i) - self.offset for i in ids if i != self.end_id]
+        return str(self._model.decode(kept, skip_special_tokens=False))
+
+    def _settings(self) -> dict[str, Any]:
+        return {"model": json.loads(self._model.to_str())}
+
+    @classmethod
+    def _restore(cls, settings: dict[str, Any], end_mark: bool) -> BPETokenizer:
+        return cls(tokenizers.Tokenizer.from_str(json.dumps(settings["model"])), end_mark=end_mark)
+
+
+def _head(pieces: Iterable[str]) -> Iterator[str]:
+    left = LEARN_FROM
+    for piece in pieces:
+        left -= len(piece.encode("utf-8", "surrogatepass"))
+        if left < 0:
+            return
+        yield piece

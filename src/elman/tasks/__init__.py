@@ -1,0 +1,4 @@
+"""One file per job a user comes with: estimator, data, model, metric and defaults together."""
+
+from .language_model import LanguageModel as LanguageModel
+from .settings import LanguageModelSettings as LanguageModelSettings

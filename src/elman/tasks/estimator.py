@@ -1,0 +1,100 @@
+"""What every task's estimator shares: options from one settings dataclass, in the manner of scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+from ..errors import UserError, nearest
+
+T = TypeVar("T")
+
+
+def groups(settings: type) -> dict[str, type]:
+    """The option groups of a settings class: its fields' names and the dataclasses they hold.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Net:
+    ...     units: int = 3
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Task:
+    ...     net: Net = Net()
+    >>> groups(Task)
+    {'net': <class 'elman.tasks.estimator.Net'>}
+    """
+    return {field.name: type(field.default) for field in dataclasses.fields(settings)}
+
+
+def defaults(settings: type) -> dict[str, Any]:
+    """Every option of all groups with its default, by its own name; names are unique across groups."""
+    return {
+        option.name: getattr(group(), option.name)
+        for group in groups(settings).values()
+        for option in dataclasses.fields(group)
+    }
+
+
+def settings_from(kind: type[T], options: Mapping[str, Any], where: str = "") -> T:
+    """Checked settings from options by name; ``where`` says in errors what they come from.
+
+    Raises ``UserError`` for an unknown name, with the nearest valid one, and for a value out of range.
+    """
+    known = defaults(kind)
+    for name in options:
+        if name not in known:
+            raise UserError(f"unknown option {name!r}{where}; {nearest(name, known)}")
+    made = {
+        field: group(**{o.name: options[o.name] for o in dataclasses.fields(group) if o.name in options})
+        for field, group in groups(kind).items()
+    }
+    return kind(**made)
+
+
+def options_of(settings: Any) -> dict[str, Any]:
+    """The options of a settings object by name, as plain values: what recipes and checkpoints hold."""
+    return {name: value for group in dataclasses.asdict(settings).values() for name, value in group.items()}
+
+
+class Estimator:
+    """Base of the estimators: the constructor takes every option of ``settings_class`` by name and stores it untouched.
+
+    ``get_params`` and ``set_params`` follow scikit-learn, so that ``clone`` and searches work.
+    """
+
+    settings_class: ClassVar[type]
+    __init__: Callable[..., None]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known = defaults(cls.settings_class)
+
+        def __init__(self: Estimator, **options: Any) -> None:
+            for name in options:
+                if name not in known:
+                    raise UserError(f"{cls.__name__} has no option {name!r}; {nearest(name, known)}")
+            for name, default in known.items():
+                setattr(self, name, options.get(name, default))
+
+        parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in known.items()]
+        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        __init__.__signature__ = inspect.Signature([this, *parameters])  # type: ignore[attr-defined]
+        cls.__init__ = __init__  # type: ignore[method-assign]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options by name."""
+        return {name: getattr(self, name) for name in defaults(self.settings_class)}
+
+    def set_params(self, **options: Any) -> Self:
+        """Sets options by name; raises ``UserError`` for an unknown one."""
+        settings_names = defaults(self.settings_class)
+        for name, value in options.items():
+            if name not in settings_names:
+                raise UserError(f"{type(self).__name__} has no option {name!r}; {nearest(name, settings_names)}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        changed = {n: v for n, v in self.get_params().items() if v != defaults(self.settings_class)[n]}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"

@@ -1,0 +1,404 @@
+"""The language model as an estimator: train on a text, measure perplexity, tell a story."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from torch import Tensor
+
+from ..data import Corpus, Streams, Tokenizer, TokenSet, Window, evaluation_windows, load_corpus, whole_text
+from ..errors import UserError
+from ..generation import STOPPED, Sampling, beam_search, stream_tokens
+from ..models import LanguageNet
+from ..tbptt import TBPTT
+from ..training import Result, RunFolder, Workers, join, load_weights, train
+from .estimator import Estimator, options_of, settings_from
+from .settings import LanguageModelSettings
+
+EVALUATION_STEPS = 256
+EVALUATION_ROWS = 32
+
+
+class LanguageModel(Estimator):
+    """A recurrent language model of any cell: ``fit`` a text, ``evaluate`` perplexity, ``generate`` more of its kind.
+
+    Takes every option of ``LanguageModelSettings`` by name; ``elman train lm --help`` explains each. After ``fit`` or
+    ``load``: ``net`` (the ``LanguageNet``, with the best weights), ``tokenizer``, ``run`` (the run folder) and, after
+    ``fit``, ``result``.
+
+    >>> lm = LanguageModel(cell="gru", hidden_size=16, steps=3)
+    >>> import tempfile
+    >>> lm = lm.fit("tales", run=tempfile.mkdtemp() + "/run", quiet=True)
+    >>> len(lm.generate("Once upon a time", length=5, seed=1))
+    5
+    """
+
+    settings_class = LanguageModelSettings
+    net: LanguageNet
+    tokenizer_: Tokenizer
+    run: RunFolder
+    result: Result
+
+    def settings(self) -> LanguageModelSettings:
+        """The options, checked and frozen; raises ``UserError`` for values that cannot be."""
+        return settings_from(LanguageModelSettings, self.get_params())
+
+    def fit(
+        self,
+        data: str | Path | None = None,
+        *,
+        run: str | Path | None = None,
+        resume: bool = False,
+        console: Console | None = None,
+        quiet: bool = False,
+    ) -> Self:
+        """Trains on ``data`` (default: the option of that name) in the run folder ``run``, a new one under runs/ by default.
+
+        Args:
+            data: a file, a folder of stories, or a corpus by name.
+            run: the folder for settings, tokenizer, metrics, curves and checkpoints; with ``resume`` an existing one.
+            resume: go on from the folder's last checkpoint, bit for bit.
+            console: where progress is shown; default standard output.
+            quiet: show nothing.
+
+        Raises ``UserError`` for every mistake in options, text or folder; nothing that exists is overwritten.
+        """
+        if data is not None:
+            self.data = str(data)
+        settings = self.settings()
+        folder = RunFolder(run or new_run_folder(f"lm-{_cells(settings, '-').lower()}"))
+        place, text = settings.sequences, settings.text
+        if place.threads is not None:
+            torch.set_num_threads(place.threads)
+        console = console or Console(quiet=quiet)
+        with join(_device(place.device)) as workers:
+            corpus = load_corpus(text.data, **_corpus_options(settings), progress=workers.first and not quiet)
+            streams = Streams(
+                corpus.train, place.batch_size, place.unroll, workers.rank, workers.world, resets=place.reset_documents
+            )
+            torch.manual_seed(settings.training.seed)
+            net = build_net(settings, corpus.tokenizer.vocab_size).to(workers.device, getattr(torch, place.dtype))
+            if resume:
+                _check_tokenizer(folder, corpus.tokenizer)
+            elif workers.first:
+                _write_run(folder, settings, corpus.tokenizer)
+            workers.wait()
+            if workers.first and not quiet:
+                console.print(_summary(settings, corpus, net, folder), highlight=False, soft_wrap=True)
+            tbptt = TBPTT(workers.wrap(net), place.unroll, place.backprop)
+            self.result = train(
+                net,
+                streams,
+                lambda window: tbptt.backward(cross_entropy, *_on(workers.device, window)),
+                lambda: evaluate_net(net, corpus.valid),
+                settings.training,
+                folder,
+                tokens=lambda window: window.y.numel(),
+                carried={"tbptt": tbptt},
+                resume=resume,
+                workers=workers,
+                console=console,
+                silent=quiet,
+            )
+            load_weights(net, self.result.best)
+        self.net, self.tokenizer_, self.run = net.eval(), corpus.tokenizer, folder
+        self.unigram_bits_per_character = corpus.unigram_bits_per_character()
+        return self
+
+    def evaluate(self, data: str | Path | None = None) -> dict[str, float]:
+        """Loss (nats a token), perplexity and bits per character of ``data``, or of the validation part of the training text.
+
+        Every document is read once from the start state, every transition counts; ``unigram_bits_per_character`` is
+        what guessing by frequency reaches, where the training text is at hand.
+        """
+        self._require_net()
+        if data is not None:
+            return evaluate_net(self.net, whole_text(data, self.tokenizer_, lowercase=self.lowercase))
+        corpus = load_corpus(self.data, **_corpus_options(self.settings()))
+        if corpus.tokenizer.identity != self.tokenizer_.identity:
+            raise UserError(f"the text {self.data!r} has changed since training; name the text to evaluate on")
+        return evaluate_net(self.net, corpus.valid) | {"unigram_bits_per_character": corpus.unigram_bits_per_character()}
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        greedy: bool = False,
+        beam: int | None = None,
+        length_penalty: float = 0.0,
+        stop: str | None = None,
+        samples: int = 1,
+        noise: float | None = None,
+        seed: int | None = None,
+        on_text: Callable[[int, str], object] | None = None,
+    ) -> str | list[str]:
+        """What the model writes after ``prompt``: a string, or a list of ``samples`` strings when there are several.
+
+        Args:
+            prompt: the beginning; empty starts a story.
+            length: most tokens to write; a story also ends at its end mark.
+            temperature: below 1 safer, above 1 wilder; 0 is greedy.
+            top_k: only the k likeliest tokens.
+            top_p: only the likeliest tokens that together have this probability.
+            greedy: always the likeliest token.
+            beam: width of a beam search for the likeliest text instead of sampling.
+            length_penalty: of the beam search, 0 to 1; larger favours longer texts.
+            stop: a text at which to stop.
+            samples: texts written side by side.
+            noise: sigma of a random start state, 0.01 in the textbook.
+            seed: makes the choice repeatable.
+            on_text: called with (sample, new text) as the text grows.
+
+        Raises ``UserError`` for a prompt with characters the model never saw, and for options out of range.
+        """
+        self._require_net()
+        ids = encode_prompt(self.tokenizer_, prompt)
+        end, unknown = self.tokenizer_.end_id, self.tokenizer_.unknown_id
+        common: dict[str, Any] = {"start": end, "forbid": () if unknown is None else (unknown,)}
+        if beam is not None:
+            if samples != 1 or top_k or top_p or greedy or noise is not None:
+                raise UserError("beam search finds the one likeliest text; leave samples, top_k, top_p, greedy and noise out")
+            best = beam_search(
+                self.net, ids, length=length, width=beam, length_penalty=length_penalty, stop=end, **common
+            )[0].ids
+            written = self._decode([i for i in best if i != end])
+            if on_text is not None:
+                on_text(0, written)
+            return written
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy)
+        steps = stream_tokens(
+            self.net,
+            ids,
+            length=length,
+            sampling=sampling,
+            samples=samples,
+            stop=() if end is None else end,
+            noise=noise,
+            seed=seed,
+            **common,
+        )
+        texts = _Growing(samples, self._decode, stop, on_text)
+        for step in steps:
+            if not texts.add([None if i in (STOPPED, end) else i for i in step.tolist()]):
+                break
+        return texts.texts[0] if samples == 1 else texts.texts
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the model to a folder that ``load`` reads: settings, tokenizer and weights, in a run folder's layout.
+
+        Raises ``UserError`` where the folder holds a run already.
+        """
+        self._require_net()
+        save_model(self.net, self.tokenizer_, self.settings(), RunFolder(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, checkpoint: str = "best") -> LanguageModel:
+        """The model of a run folder, with its best weights, or those of the checkpoint named ("last", a step)."""
+        run = RunFolder(folder)
+        settings = load_settings(run)
+        model = cls(**options_of(settings))
+        model.tokenizer_ = Tokenizer.load(run.tokenizer)
+        net = build_net(settings, model.tokenizer_.vocab_size).to(getattr(torch, settings.sequences.dtype))
+        load_weights(net, run.checkpoint(checkpoint))
+        model.net, model.run = net.to(_device(settings.sequences.device)).eval(), run
+        return model
+
+    def _require_net(self) -> None:
+        if not hasattr(self, "net"):
+            raise UserError("this language model has not been trained; call fit(), or LanguageModel.load(folder)")
+
+    def _decode(self, ids: list[int]) -> str:
+        return self.tokenizer_.decode(ids)
+
+
+class _Growing:
+    """Texts that grow token by token, cut at a stop text; tells a listener what is new in each."""
+
+    def __init__(
+        self,
+        samples: int,
+        decode: Callable[[list[int]], str],
+        stop: str | None,
+        on_text: Callable[[int, str], object] | None,
+    ) -> None:
+        self.texts = [""] * samples
+        self._ids: list[list[int]] = [[] for _ in range(samples)]
+        self._done = [False] * samples
+        self._decode = decode
+        self._stop = stop
+        self._on_text = on_text
+
+    def add(self, ids: list[int | None]) -> bool:
+        """Appends one token a row (``None``: the row has ended); whether any row goes on."""
+        for row, token in enumerate(ids):
+            if token is None or self._done[row]:
+                self._done[row] = True
+                continue
+            self._ids[row].append(token)
+            text = self._decode(self._ids[row])
+            if self._stop and (found := text.find(self._stop)) >= 0:
+                text, self._done[row] = text[:found], True
+            if self._on_text is not None and text.startswith(self.texts[row]):
+                self._on_text(row, text[len(self.texts[row]) :])
+            self.texts[row] = text
+        return not all(self._done)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy in nats over all (T, B) targets.
+
+    >>> round(cross_entropy(torch.zeros(3, 2, 8), torch.zeros(3, 2, dtype=torch.long)).exp().item(), 4)
+    8.0
+    """
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+@torch.no_grad()
+def evaluate_net(net: LanguageNet, tokens: TokenSet) -> dict[str, float]:
+    """Mean loss over every scored transition of ``tokens``, its exponential, and bits per character, in one pass.
+
+    The state is carried through each document from the start state.
+    """
+    device = next(net.parameters()).device
+    mode = net.training
+    net.eval()
+    total, state = 0.0, None
+    for window in evaluation_windows(tokens, EVALUATION_STEPS, EVALUATION_ROWS):
+        x, y, resets, scored = (each.to(device) for each in window)
+        logits, state = net(x, state, resets=resets)
+        losses = F.cross_entropy(logits.flatten(0, 1).double(), y.flatten(), reduction="none")
+        total += float(losses[scored.flatten()].sum())
+    net.train(mode)
+    loss = total / tokens.scored
+    return {
+        "loss": loss,
+        "perplexity": math.exp(loss) if loss < 700 else math.inf,
+        "bits_per_character": total / math.log(2) / tokens.characters,
+    }
+
+
+def build_net(settings: LanguageModelSettings, vocab_size: int) -> LanguageNet:
+    """The network of these settings, freshly started from PyTorch's generator."""
+    net = settings.net
+    return LanguageNet(
+        vocab_size,
+        net.cell if isinstance(net.cell, str) else list(net.cell),
+        net.hidden_size if isinstance(net.hidden_size, int) else list(net.hidden_size),
+        net.num_layers,
+        embedding_size=net.embedding_size,
+        tied=net.tied,
+        dropout=net.dropout,
+        initial_state=net.initial_state,
+        init=net.init,
+        **net.cell_args,
+    )
+
+
+def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """The ids of a prompt; an empty one needs the end mark, with which stories start."""
+    if not prompt and tokenizer.end_id is None:
+        raise UserError("this model knows no start of a story (it was trained with end_mark=False); give a prompt")
+    if tokenizer.kind == "bigram" and len(prompt) % 2:
+        prompt = " " + prompt  # pairs are counted from the prompt's end, so that its last character is heard
+    return [int(i) for i in tokenizer.encode(prompt)] if prompt else []
+
+
+def new_run_folder(name: str) -> Path:
+    """The first folder runs/NAME-N that does not exist."""
+    return next(path for n in itertools.count(1) if not (path := Path("runs", f"{name}-{n}")).exists())
+
+
+def load_settings(run: RunFolder) -> LanguageModelSettings:
+    """The settings a run was trained with; warns where a cell's own file has changed since."""
+    stored = run.load_settings()
+    for path, digest in stored.pop("cell_files", {}).items():
+        if Path(path).is_file() and _sha256(Path(path)) != digest:
+            warnings.warn(f"{path} has changed since {run.path} was trained", stacklevel=2)
+    task = stored.pop("task", None)
+    if task != "language_model":
+        raise UserError(f"{run.path} is a run of the task {task!r}; expected a language model")
+    return settings_from(LanguageModelSettings, _tuples(stored), f" in {run.settings}")
+
+
+def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSettings, folder: RunFolder) -> None:
+    """Settings, tokenizer and one checkpoint without training state."""
+    if folder.steps():
+        raise UserError(f"{folder.path} holds checkpoints already; choose another folder")
+    _write_run(folder, settings, tokenizer)
+    folder.save(0, dict(net.state_dict()), {}, {"step": 0}, best=0, keep=1)
+
+
+def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer) -> None:
+    if folder.steps():
+        raise UserError(f"{folder.path} holds a run already; go on with --resume {folder.path}, or choose another --run")
+    cells = (settings.net.cell,) if isinstance(settings.net.cell, str) else settings.net.cell
+    files = [cell.rpartition(":")[0] for cell in cells if ".py:" in cell]
+    stored = {"task": "language_model", **options_of(settings)}
+    folder.save_settings(stored | {"cell_files": {f: _sha256(Path(f)) for f in files}} if files else stored)
+    tokenizer.save(folder.tokenizer)
+
+
+def _check_tokenizer(folder: RunFolder, tokenizer: Tokenizer) -> None:
+    if Tokenizer.load(folder.tokenizer).identity != tokenizer.identity:
+        raise UserError(
+            f"the text gives other tokens than those {folder.path} was trained with: it has changed; "
+            "resume with the text as it was, or start a new run"
+        )
+
+
+def _corpus_options(settings: LanguageModelSettings) -> dict[str, Any]:
+    text = settings.text
+    names = ("tokenizer", "min_count", "max_types", "vocab_size", "end_mark", "first", "lowercase", "split")
+    return {name: getattr(text, name) for name in (*names, "valid_documents", "valid_characters")}
+
+
+def _summary(settings: LanguageModelSettings, corpus: Corpus, net: LanguageNet, folder: RunFolder) -> str:
+    text = settings.text
+    weights = sum(p.numel() for p in net.parameters())
+    return (
+        f"text      {text.data}: {corpus.train.characters:,} characters to learn from, {corpus.valid.characters:,} to "
+        f"judge by; {corpus.tokenizer.vocab_size:,} {text.tokenizer} types\n"
+        f"network   {_cells(settings, ' + ')}, {weights:,} weights\n"
+        f"run       {folder.path}"
+    )
+
+
+def _cells(settings: LanguageModelSettings, between: str) -> str:
+    cells = (settings.net.cell,) if isinstance(settings.net.cell, str) else settings.net.cell
+    return between.join(cell.rpartition(":")[2] for cell in cells)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device={name!r}, but PyTorch finds no GPU here; use device='cpu'")
+    if name != "cpu" and not name.startswith("cuda"):
+        raise UserError(f"device={name!r}; expected 'auto', 'cpu' or 'cuda'")
+    return name
+
+
+def _on(device: torch.device, window: Window) -> Iterator[Tensor]:
+    return (each.to(device) for each in window)
+
+
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's and TOML's lists as the tuples they stand for."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

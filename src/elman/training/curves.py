@@ -1,0 +1,61 @@
+"""The picture of a run: perplexity, or loss, on the training and the validation data over the steps."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from elman.training.files import replace_file, writing
+
+TRAIN, VALID = "#8a8a8a", "#c0392b"
+
+
+def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the records of ``metrics.jsonl`` to a PNG file, perplexity on a log axis where it is known, else the loss.
+
+    Nothing is drawn without records.
+
+    Raises:
+        UserError: the file cannot be written.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "curves.png"
+    >>> draw_curves([{"step": 1, "train_loss": 2.0, "valid_loss": 2.5}], path)
+    >>> path.read_bytes()[1:4]
+    b'PNG'
+    """
+    if not records:
+        return
+    # Imported only here: a second that runs without a picture need not spend. Figure, not pyplot: no global state.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    what = "perplexity" if any("valid_perplexity" in record for record in records) else "loss"
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for name, label, colour in ((f"train_{what}", "train", TRAIN), (f"valid_{what}", "valid", VALID)):
+        points = [(record["step"], record[name]) for record in records if record.get(name) is not None]
+        if points:
+            steps, values = zip(*points, strict=True)
+            axes.plot(steps, values, color=colour, label=label, marker="o" if len(points) < 40 else "", markersize=3)
+    valid = [(record[f"valid_{what}"], record["step"]) for record in records if record.get(f"valid_{what}") is not None]
+    if valid:
+        best, step = min(valid)
+        axes.plot([step], [best], color=VALID, marker="o", markersize=7, fillstyle="none")
+        axes.set_title(f"best valid {what} {best:.4g} at step {step}", loc="left", fontsize=11)
+    if what == "perplexity":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("step")
+    axes.set_ylabel(what)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    with writing(path):
+        replace_file(path, picture.getvalue())
