@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import importlib.util
 import inspect
 import sys
@@ -25,20 +26,26 @@ _PLACE = ("device", "dtype")
 class Gated:
     """The pre-activations of one step, one attribute a gate: ``z.f`` is the (B, H) slice of gate ``f``.
 
-    ``z + u`` adds all gates at once; ``raw`` is the step's input itself, where there is one.
+    ``z + u`` adds all gates at once; ``raw`` is the step's input itself (B, I), where there is one.
 
     >>> z = Gated(torch.arange(4.0).view(1, 4), ("f", "n"))
     >>> z.n
     tensor([[2., 3.]])
     """
 
-    __slots__ = ("_chunks", "_gates", "_tensor", "raw")
+    __slots__ = ("_chunks", "_gates", "_raw", "_tensor")
 
-    def __init__(self, tensor: Tensor, gates: tuple[str, ...], raw: Tensor | None = None) -> None:
+    def __init__(self, tensor: Tensor, gates: tuple[str, ...], raw: Callable[[], Tensor] | None = None) -> None:
         self._tensor = tensor
         self._gates = gates
         self._chunks: tuple[Tensor, ...] | None = None
-        self.raw = raw
+        self._raw = raw
+
+    @property
+    def raw(self) -> Tensor:
+        if self._raw is None:
+            raise TypeError("these pre-activations come from a state; only the step's x has a raw input")
+        return self._raw()
 
     def __getattr__(self, gate: str) -> Tensor:
         try:
@@ -51,7 +58,7 @@ class Gated:
         return self._chunks[row]
 
     def __add__(self, other: Gated) -> Gated:
-        return Gated(self._tensor + other._tensor, self._gates, self.raw)
+        return Gated(self._tensor + other._tensor, self._gates, self._raw)
 
 
 class Recurrence:
@@ -168,7 +175,8 @@ class Cell(nn.Module, metaclass=_CellType):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+        sizes: dict[str, Any] = {"input_size": input_size, "hidden_size": hidden_size}
+        for name, size in sizes.items():
             if not isinstance(size, int) or size < 1:
                 raise UserError(f"{type(self).__name__} got {name}={size!r}; give a whole number of at least 1")
         if init not in SCHEMES:
@@ -182,7 +190,9 @@ class Cell(nn.Module, metaclass=_CellType):
         self.init = init
         self.forget_bias = forget_bias
         rows = len(self.gates) * hidden_size
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)} if rows else {}
+        shapes: dict[str, tuple[int, ...]] = {}
+        if rows:
+            shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         if rows and bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
@@ -232,7 +242,7 @@ class Cell(nn.Module, metaclass=_CellType):
         for base in cls.__mro__:
             if "__init__" not in vars(base):
                 continue
-            parameters = inspect.signature(base.__init__).parameters.values()
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
             names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
             if all(p.kind is not p.VAR_KEYWORD for p in parameters):  # hands nothing on to its bases
                 break
@@ -278,25 +288,38 @@ class Cell(nn.Module, metaclass=_CellType):
             copy.__dict__["recur"] = Recurrence(copy.weight_hh, copy.bias_hh, self.gates)
         return copy
 
+    def project(self, x: Tensor, one_hot: bool) -> Tensor:
+        """W x + b_ih for all gates: x (..., I), or ids (...) that stand for one-hot vectors."""
+        if not one_hot:
+            return F.linear(x, self.weight_ih, self.bias_ih)
+        columns = F.embedding(x, self.weight_ih.t())
+        return columns if self.bias_ih is None else columns + self.bias_ih
+
     def over_time(self, inputs: tuple[Tensor, ...]) -> Callable[[int, State], tuple[Tensor, State]]:
         """The step as a function of the time index, with the input projection of all steps done as one product.
 
-        ``inputs`` are the sequences (T, B, ...), x first. The function takes ``(t, state)`` and returns
-        ``(output, state)``.
+        ``inputs`` are the sequences (T, B, ...), x first; whole numbers x (T, B) stand for one-hot vectors, whose
+        product with the weights is a look-up. The function takes ``(t, state)`` and returns ``(output, state)``.
         """
         x, *extras = inputs
-        if x.dim() < 3 or x.shape[-1] != self.input_size:
+        cell = self.bound()
+        one_hot = x.dim() == 2 and x.dtype == torch.int64
+        if not one_hot and (x.dim() < 3 or x.shape[-1] != self.input_size):
             raise UserError(
                 f"{type(self).__name__} expected steps of x (B, {self.input_size}), got steps of {tuple(x.shape[1:])}"
             )
-        cell = self.bound()
-        raw = x.unbind(0)
-        projected = F.linear(x, cell.weight_ih, cell.bias_ih).unbind(0) if self.gates else raw
+
+        @functools.cache
+        def raw() -> tuple[Tensor, ...]:
+            dense = F.one_hot(x, self.input_size).to(next(cell.parameters()).dtype) if one_hot else x
+            return dense.unbind(0)
+
+        projected = cell.project(x, one_hot).unbind(0) if self.gates else raw()
         others = [extra.unbind(0) for extra in extras]
         single = len(self.states) == 1
 
         def step(t: int, state: State) -> tuple[Tensor, State]:
-            gated = Gated(projected[t], self.gates, raw[t])
+            gated = Gated(projected[t], self.gates, lambda: raw()[t])
             result = cell.step(gated, *(other[t] for other in others), *((state,) if single else state))
             values = result if isinstance(result, tuple) else (result,)
             if len(values) != len(self.states) + (self.output is not None):

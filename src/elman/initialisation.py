@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _gate_blocks(cell: Cell) -> dict[int, int]:
     """How many gates each of the cell's own weights stacks by rows, by the parameter's id; other weights count 1."""
-    return {id(p): len(cell.gates) for p in (cell.weight_ih, cell.weight_hh) if p is not None}
+    return {id(cell.weight_ih): len(cell.gates), id(cell.weight_hh): len(cell.gates)}
 
 
 def _weights(cell: Cell) -> list[tuple[Tensor, bool]]:

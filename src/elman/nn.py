@@ -1,8 +1,9 @@
-"""Drop-ins for ``torch.nn``'s recurrent layers: its constructor, parameters, call and results, run by ``elman.scan``."""
+"""Drop-ins for ``torch.nn``'s recurrent layers: constructor, parameters, call and results, run by ``elman.scan``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -10,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from . import cells
 from .cell import Cell
+from .cells import gru, lstm, rnn
 from .errors import UserError
 from .layers.recurrent import run_layer
 
@@ -81,7 +82,7 @@ class _DropIn(torch.nn.RNNBase):
             for direction, suffix in enumerate(suffixes):
                 pair.append(template.bound(self._parameters_of(layer, suffix)))
                 row = layer * len(suffixes) + direction
-                starts.append(_each(lambda h, row=row: h[row], hx))
+                starts.append(_each(itemgetter(row), hx))
             state = starts[0] if len(starts) == 1 else tuple(starts)
             x, stepped, _ = run_layer(tuple(pair), x, state, lengths=lengths)
             final += [_as_tuple(each) for each in (stepped if self.bidirectional else (stepped,))]
@@ -102,7 +103,7 @@ class RNN(_DropIn, torch.nn.RNN):
     """
 
     def _cell(self, input_size: int) -> Cell:
-        return cells.RNN(input_size, self.hidden_size, nonlinearity=self.nonlinearity, device="meta")
+        return rnn.RNN(input_size, self.hidden_size, nonlinearity=self.nonlinearity, device="meta")
 
 
 class LSTM(_DropIn, torch.nn.LSTM):
@@ -114,7 +115,7 @@ class LSTM(_DropIn, torch.nn.LSTM):
     """
 
     def _cell(self, input_size: int) -> Cell:
-        return cells.LSTM(input_size, self.hidden_size, device="meta")
+        return lstm.LSTM(input_size, self.hidden_size, device="meta")
 
 
 class GRU(_DropIn, torch.nn.GRU):
@@ -126,7 +127,7 @@ class GRU(_DropIn, torch.nn.GRU):
     """
 
     def _cell(self, input_size: int) -> Cell:
-        return cells.GRU(input_size, self.hidden_size, device="meta")
+        return gru.GRU(input_size, self.hidden_size, device="meta")
 
 
 def _as_tuple(hx: Any) -> tuple[Tensor, ...]:

@@ -207,8 +207,9 @@ class TBPTT:
     def _start_state(self, x: Inputs) -> State:
         """The model's start state, or zeros of the shapes a throw-away step tells."""
         batch = leaves(x)[0].shape[1]
-        if hasattr(self.model, "initial_state"):
-            return map_leaves(Tensor.detach, self.model.initial_state(batch))
+        initial_state: Any = getattr(self.model, "initial_state", None)
+        if initial_state is not None:
+            return map_leaves(Tensor.detach, initial_state(batch))
         return map_leaves(torch.zeros_like, self._example_state(x))
 
     def _example_state(self, x: Inputs) -> State:

@@ -66,7 +66,7 @@ class SCRN(Cell):
         self.nonlinearity = nonlinearity
         self._nonlinearity = pointwise(nonlinearity)
         size = context_size or hidden_size
-        place = {"device": self.weight_hh.device, "dtype": self.weight_hh.dtype}
+        place: dict[str, Any] = {"device": self.weight_hh.device, "dtype": self.weight_hh.dtype}
         self.context_in = nn.Linear(input_size, size, bias=False, **place)
         self.context_out = nn.Linear(size, hidden_size, bias=False, **place)
         self.alpha_logit = nn.Parameter(torch.empty(size, **place)) if learn_alpha else None

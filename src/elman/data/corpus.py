@@ -160,8 +160,10 @@ def _bar(total: int, shown: bool) -> Iterator[Callable[[int], object]]:
 def whole_text(source: str | os.PathLike[str], tokenizer: Tokenizer, *, lowercase: bool = False) -> TokenSet:
     """All of ``source`` (see `documents`) as ids of a trained ``tokenizer``, nothing held back: a text to be judged on.
 
-    >>> tales = load_corpus("tales", first=12)
-    >>> whole_text("tales", tales.tokenizer).starts.size > 12
+    A character that a character tokenizer never saw is a `UserError`.
+
+    >>> tales = load_corpus("tales")
+    >>> whole_text("tales", tales.tokenizer).starts.size == tales.train.starts.size + tales.valid.starts.size
     True
     """
     return token_set_in_memory([Passage(d, 0, d.characters) for d in documents(source, None, lowercase)], tokenizer)

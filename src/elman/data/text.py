@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from elman.data.corpora import BUILT_IN, corpus_folder
 from elman.errors import UserError, nearest
@@ -102,10 +102,7 @@ def _files(source: str | os.PathLike[str]) -> list[Path]:
             raise UserError(f"no *.txt files in the folder '{path}'; put one story a file there, or name a single file")
         return files
     if not path.exists():
-        hint = nearest(str(source), BUILT_IN)
-        hint = (
-            hint if hint.startswith("did") else f"give a file, a folder of *.txt, '-' or one of {', '.join(BUILT_IN)}"
-        )
+        hint = nearest(str(source), BUILT_IN).replace("valid: ", "give a file, a folder of *.txt, '-' or one of ")
         raise UserError(f"no such file or folder: '{source}'; {hint}")
     return [path]
 
@@ -123,9 +120,9 @@ def _file_document(path: Path) -> Document:
 
 
 @functools.cache
-def _spooled() -> tuple[BinaryIO, str]:
+def _spooled() -> tuple[IO[bytes], str]:
     """Standard input copied once to a temporary file, which lives as long as the process, and its SHA-256."""
-    spool: BinaryIO = tempfile.NamedTemporaryFile(prefix="elman-stdin-", suffix=".txt")  # type: ignore[assignment]  # noqa: SIM115
+    spool = tempfile.NamedTemporaryFile(prefix="elman-stdin-", suffix=".txt")  # noqa: SIM115 - kept open
     digest = hashlib.sha256()
     while block := sys.stdin.buffer.read(BLOCK):
         spool.write(block)

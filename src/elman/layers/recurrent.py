@@ -162,7 +162,7 @@ class Recurrent(nn.Module):
     @property
     def output_size(self) -> int:
         """Features of y."""
-        return _merged_size(list(self.layers[-1]), self.merge)  # type: ignore[arg-type]
+        return _merged_size(tuple(self.layers[-1]), self.merge)  # type: ignore[arg-type]
 
     def initial_state(self, batch_size: int) -> tuple[State, ...]:
         """The states that a sequence without states starts from, for ``batch_size`` rows, one entry a layer."""
@@ -282,7 +282,7 @@ def _per_layer(
     if len(set(given.values())) > 1 or 0 in given.values():
         raise UserError(f"layers do not fit: {', '.join(f'{name} says {count}' for name, count in given.items())}")
     layers = next(iter(given.values()), 1)
-    makers = list(cell) if isinstance(cell, list | tuple) else [cell] * layers
+    makers: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell] * layers
     return makers, [hidden_size] * layers if isinstance(hidden_size, int) else list(hidden_size)
 
 

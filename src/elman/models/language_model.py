@@ -29,7 +29,7 @@ class LanguageNet(nn.Module):
         embedding_size: features of a token's vector; ``None`` feeds one-hot vectors, as the textbook does.
         tied: use the embedding as the output weights too (Press and Wolf 2017, arXiv:1608.05859); its size must then be
             the output size of the last layer.
-        dropout: probability of dropping, on the embedded input, between layers and before the output layer.
+        dropout: probability of dropping, on the embedded input (not on one-hot input), between layers and before the output layer.
         initial_state: as in ``elman.Recurrent``.
         init: start of cells, embedding and output layer alike, see ``elman.Cell``.
         **cell_options: options of the cells; ``device`` and ``dtype`` are for the whole net.
@@ -94,10 +94,7 @@ class LanguageNet(nn.Module):
     def forward(
         self, x: Tensor, states: Sequence[State] | None = None, *, resets: Tensor | None = None
     ) -> tuple[Tensor, tuple[State, ...]]:
-        if self.embedding is None:
-            inputs = F.one_hot(x, self.vocab_size).to(self.head.weight.dtype)
-        else:
-            inputs = self.embedding(x)
-        inputs = F.dropout(inputs, self.dropout, self.training)
-        y, states = self.recurrent(inputs, states, resets=resets)
-        return self.head(F.dropout(y, self.dropout, self.training)), states
+        # Without an embedding the ids go on as they are: a cell reads them as one-hot vectors.
+        inputs = x if self.embedding is None else F.dropout(self.embedding(x), self.dropout, self.training)
+        y, after = self.recurrent(inputs, states, resets=resets)
+        return self.head(F.dropout(y, self.dropout, self.training)), after

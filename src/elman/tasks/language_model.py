@@ -298,7 +298,7 @@ def build_net(settings: LanguageModelSettings, vocab_size: int) -> LanguageNet:
         net.cell if isinstance(net.cell, str) else list(net.cell),
         net.hidden_size if isinstance(net.hidden_size, int) else list(net.hidden_size),
         net.num_layers,
-        embedding_size=net.embedding_size,
+        embedding_size=net.embedding_size or None,
         tied=net.tied,
         dropout=net.dropout,
         initial_state=net.initial_state,

@@ -25,6 +25,8 @@ def recipe_names() -> list[str]:
 def read_recipe(recipe: str) -> dict[str, Any]:
     """The options of a recipe by its name, or of a TOML file by its path; lists become tuples.
 
+    A recipe with ``extends = "other"`` takes the options of that one first.
+
     Raises ``UserError`` for no such recipe, a file that is no TOML, and an unknown option, with the nearest valid one.
 
     >>> read_recipe("demo")["data"]
@@ -39,5 +41,7 @@ def read_recipe(recipe: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"recipe {path} is no valid TOML: {error}") from error
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    if "extends" in options:
+        options = read_recipe(options.pop("extends")) | options
     settings_from(LanguageModelSettings, options, f" in recipe {path.name}")
     return options

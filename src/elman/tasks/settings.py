@@ -69,8 +69,8 @@ class NetSettings:
     num_layers: int | None = None
     """Layers, all alike; 1 unless cell or hidden_size name several."""
 
-    embedding_size: int | None = 64
-    """Features of a token's vector; None feeds one-hot vectors."""
+    embedding_size: int = 64
+    """Features of a token's vector; 0 feeds one-hot vectors."""
 
     tied: bool = False
     """Use the embedding as output weights too."""
@@ -88,6 +88,8 @@ class NetSettings:
         check_types(self)
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}; expected a probability, 0 or more and below 1")
+        if self.embedding_size < 0:
+            raise UserError(f"embedding_size is {self.embedding_size}; expected 0 (one-hot) or more")
 
 
 @dataclass(frozen=True)

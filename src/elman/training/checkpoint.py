@@ -103,6 +103,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: there is none, it was cut short or changed, or it has another format; names the one before it.
 
+    >>> import torch
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / checkpoint_name(3)
     >>> write_checkpoint(path, {"w": torch.ones(2)}, {}, {"step": 3})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,18 +50,16 @@ class Workers:
             )
         return batch_size // self.world
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap(self, model: nn.Module, unused: bool = False) -> nn.Module:
         """What to call in training: ``model`` itself, or DistributedDataParallel over it, which averages gradients.
 
         Its parameters are those of ``model``; rank 0's values are copied to all. Checkpoints and the optimiser use
-        ``model``, only the forward pass goes through the result.
+        ``model``, only the forward pass goes through the result. ``unused=True`` allows parameters that a forward pass leaves out,
+        such as a trained initial state while a carried one is given.
         """
         if self.world == 1:
             return model
-        # A trained initial state is unused while a carried state is given, hence the search for unused parameters; it
-        # also keeps the gradient buckets, and with them the order of sums, the same after a resume.
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
-        return DistributedDataParallel(model, find_unused_parameters=True, broadcast_buffers=False)
+        return DistributedDataParallel(model, find_unused_parameters=unused)
 
     def total(self, values: Sequence[float]) -> list[float]:
         """The sums of ``values`` over all processes, in float64."""

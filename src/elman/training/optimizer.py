@@ -38,6 +38,7 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
 def gradient_norm(model: nn.Module) -> Tensor:
     """The 2-norm of all gradients of ``model`` taken as one vector, a scalar tensor; 0 without gradients.
 
+    >>> import torch
     >>> layer = nn.Linear(2, 1)
     >>> layer(torch.tensor([3.0, 0.0])).backward()
     >>> gradient_norm(layer)
@@ -52,6 +53,7 @@ def clip_gradients(model: nn.Module, settings: TrainSettings, norm: Tensor) -> N
     By norm: all are scaled by ``clip / norm`` where that is below 1 (Pascanu et al. 2013, arXiv:1211.5063). By value:
     every entry is limited to ``[-clip, clip]``.
 
+    >>> import torch
     >>> layer = nn.Linear(2, 1)
     >>> layer(torch.tensor([3.0, 0.0])).backward()
     >>> clip_gradients(layer, TrainSettings(clip=1.0), gradient_norm(layer))
@@ -70,6 +72,7 @@ def clip_gradients(model: nn.Module, settings: TrainSettings, norm: Tensor) -> N
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """The optimiser's memory as flat tensors named ``<what>.<parameter>``, such as ``exp_avg.rnn.weight_hh``.
 
+    >>> import torch
     >>> layer = nn.Linear(2, 1)
     >>> optimizer = build_optimizer(layer, TrainSettings(optimizer="sgd"))
     >>> layer(torch.ones(2)).backward()
@@ -88,6 +91,7 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tenso
 def load_optimizer_tensors(model: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what :func:`optimizer_tensors` gave; hyper-parameters stay as the optimiser was built.
 
+    >>> import torch
     >>> layer = nn.Linear(2, 1)
     >>> optimizer = build_optimizer(layer, TrainSettings(optimizer="sgd"))
     >>> load_optimizer_tensors(layer, optimizer, {"momentum_buffer.bias": torch.ones(1)})

@@ -23,10 +23,11 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
     """Put back what :func:`random_state` gave; a generator it does not name is left alone."""
+    # Cloned: PyTorch 2.13 reads a view from the start of its storage and crashes.
     if "cpu" in state:
-        torch.set_rng_state(state["cpu"].cpu())
+        torch.set_rng_state(state["cpu"].cpu().clone())
     if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+        torch.cuda.set_rng_state(state["cuda"].cpu().clone(), device)
 
 
 @contextmanager
