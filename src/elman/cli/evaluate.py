@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
     if command.json:
         print(json.dumps(result))
         return 0
-    print(f"perplexity           {result['perplexity']:.3f} a {model.tokenizer}")
+    print(f"perplexity           {result['perplexity']:.3f} a {model.tokenizer_.kind}")
     print(f"bits per character   {result['bits_per_character']:.4f}")
     if "unigram_bits_per_character" in result:
         print(f"by frequency alone   {result['unigram_bits_per_character']:.4f}")

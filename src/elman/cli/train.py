@@ -68,7 +68,7 @@ def report(model: LanguageModel) -> None:
     best = result.best_metrics
     if best:
         print(
-            f"\nbest validation perplexity {best['perplexity']:.2f} a {model.tokenizer} (step {result.best_step})\n"
+            f"\nbest validation perplexity {best['perplexity']:.2f} a {model.tokenizer_.kind} (step {result.best_step})\n"
             f"{best['bits_per_character']:.3f} bits per character; "
             f"guessing by frequency alone: {model.unigram_bits_per_character:.3f}"
         )

@@ -32,7 +32,7 @@ class LanguageModel(Estimator):
     """A recurrent language model of any cell: ``fit`` a text, ``evaluate`` perplexity, ``generate`` more of its kind.
 
     Takes every option of ``LanguageModelSettings`` by name; ``elman train lm --help`` explains each. After ``fit`` or
-    ``load``: ``net`` (the ``LanguageNet``, with the best weights), ``tokenizer``, ``run`` (the run folder) and, after
+    ``load``: ``net`` (the ``LanguageNet``, with the best weights), ``tokenizer_``, ``run`` (the run folder) and, after
     ``fit``, ``result``.
 
     >>> lm = LanguageModel(cell="gru", hidden_size=16, steps=3)
