@@ -101,7 +101,8 @@ class Workers:
 
     def wait(self) -> None:
         """Wait until every process has come here."""
-        self.total([0.0])
+        if self.world > 1:
+            dist.barrier()
 
 
 @contextmanager
@@ -120,7 +121,8 @@ def join(device: str | torch.device = "cpu") -> Iterator[Workers]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    cuda = device.type == "cuda"
+    dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
     yield Workers(dist.get_rank(), dist.get_world_size(), device)
     # Not in a finally: after a failure the others may be waiting inside a collective, and closing could wait for them.
     dist.destroy_process_group()
