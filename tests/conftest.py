@@ -1,4 +1,4 @@
-"""What all tests share: a fixed seed, tolerances by dtype, and the data folder beside the repository where there is one."""
+"""What all tests share: a fixed seed, tolerances by dtype, and the data folder beside the checkout, if there."""
 
 from __future__ import annotations
 

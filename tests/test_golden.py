@@ -27,7 +27,7 @@ def test_the_two_unit_cell_traced_by_hand(dtype: torch.dtype) -> None:
         rnn.bias_hh_l0.zero_()
     h, last = rnn(torch.tensor(X, dtype=dtype).view(2, 1, 1))
     out = h @ torch.tensor(V, dtype=dtype) + C
-    tolerance = {"atol": 5e-9 if dtype == torch.float64 else 2e-7, "rtol": 0}  # eight decimals are printed
+    tolerance = {"atol": 5e-9 if dtype == torch.float64 else 5e-7, "rtol": 0}  # eight decimals are printed
     expected = torch.tensor([[0.53704957, 0.46211716], [0.85973818, 0.88366641]], dtype=dtype)
     torch.testing.assert_close(h[:, 0], expected, **tolerance)
     torch.testing.assert_close(last[0, 0], expected[1], **tolerance)

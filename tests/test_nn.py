@@ -214,7 +214,7 @@ BAD_PACKED: list[tuple[str, Callable[[nn.Module], Any]]] = [
 @pytest.mark.parametrize("call", [case[1] for case in BAD_CALLS], ids=[case[0] for case in BAD_CALLS])
 def test_errors_are_torchs(kind: str, call: Callable[[nn.Module], Any]) -> None:
     ours, theirs = both(kind, 5, 6, num_layers=2)
-    with pytest.raises(Exception) as expected:  # noqa: B017
+    with pytest.raises(Exception) as expected:
         call(theirs)
     with pytest.raises(expected.type) as raised:
         call(ours)
@@ -240,12 +240,12 @@ def test_errors_on_packed_input_are_torchs(kind: str, call: Callable[[nn.Module]
 )
 def test_constructor_errors_are_torchs(options: dict[str, Any]) -> None:
     options = {"input_size": 3, "hidden_size": 4} | options
-    with pytest.raises(Exception) as expected:  # noqa: B017
+    with pytest.raises(Exception) as expected:
         nn.RNN(**options)
     with pytest.raises(expected.type, match=f"^{re.escape(str(expected.value))}$"):
         elman.RNN(**options)
 
 
 def test_projections_are_refused() -> None:
-    with pytest.raises(UserError, match="proj_size=2 is not supported; leave it out, or use torch.nn.LSTM"):
+    with pytest.raises(UserError, match=r"proj_size=2 is not supported; leave it out, or use torch.nn.LSTM"):
         elman.LSTM(5, 6, proj_size=2)

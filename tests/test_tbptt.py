@@ -83,8 +83,12 @@ def by_hand(
 
 
 @pytest.mark.parametrize("with_resets", [False, True])
-@pytest.mark.parametrize(("k1", "k2"), [(1, 1), (1, 3), (4, 4), (4, 8), (4, 12), (5, 5), (7, 7), (4, 24), (24, 24), (1, 40)])
-def test_window_gradients_sum_to_the_truncated_sum_written_by_hand(k1: int, k2: int, with_resets: bool, close: Any) -> None:
+@pytest.mark.parametrize(
+    ("k1", "k2"), [(1, 1), (1, 3), (4, 4), (4, 8), (4, 12), (5, 5), (7, 7), (4, 24), (24, 24), (1, 40)]
+)
+def test_window_gradients_sum_to_the_truncated_sum_written_by_hand(
+    k1: int, k2: int, with_resets: bool, close: Any
+) -> None:
     net = Net()
     x, y, resets = data()
     weights = {name.removeprefix("recurrent.layers.0.0."): p.detach().numpy() for name, p in net.named_parameters()}
@@ -110,7 +114,9 @@ def test_with_k2_of_the_whole_length_it_is_full_bptt(cell: str, k1: int, close: 
     expected = gradients(net)
     net.zero_grad()
     tb = TBPTT(net, k1, 12)
-    total = sum(tb.backward(squares, *parts) for parts in zip(*(each.split(k1) for each in (x, y, resets)), strict=True))
+    total = sum(
+        tb.backward(squares, *parts) for parts in zip(*(each.split(k1) for each in (x, y, resets)), strict=True)
+    )
     close(total, full.detach())
     close(gradients(net), expected)
 
@@ -263,13 +269,15 @@ def test_evaluation_has_a_state_and_a_mode_of_its_own(close: Any) -> None:
 def test_forward_and_backward_know_their_place() -> None:
     tb = TBPTT(Net(), 4)
     x, y, _ = data(4)
-    with torch.no_grad(), pytest.raises(UserError, match="call it inside 'with tb.evaluating"):
+    with torch.no_grad(), pytest.raises(UserError, match=r"call it inside 'with tb.evaluating"):
         tb.forward(x)
-    with tb.evaluating(), pytest.raises(UserError, match="TBPTT.backward trains; call it outside"):
+    with tb.evaluating(), pytest.raises(UserError, match=r"TBPTT.backward trains; call it outside"):
         tb.backward(squares, x, y)
 
 
-def train(net: nn.Module, tb: TBPTT, steps: range, windows: list[Any], act: Callable[[int, TBPTT], None]) -> list[float]:
+def train(
+    net: nn.Module, tb: TBPTT, steps: range, windows: list[Any], act: Callable[[int, TBPTT], None]
+) -> list[float]:
     optimizer = torch.optim.SGD(net.parameters(), 0.02)
     losses = []
     for n in steps:
@@ -328,7 +336,8 @@ def test_more_than_ten_states_come_back_in_their_order() -> None:
     carried = tb.state_dict()
     assert len(carried) == 12
     other = TBPTT(net, 4)
-    other.load_state_dict({name: carried[name] for name in sorted(carried)})  # "state.10" before "state.2", as in a file
+    # As a file hands them back: "state.10" before "state.2".
+    other.load_state_dict({name: carried[name] for name in sorted(carried)})
     assert other.backward(squares, x[4:], y[4:]) == tb.backward(squares, x[4:], y[4:])
 
 
@@ -370,17 +379,22 @@ def test_tuples_of_inputs_reach_the_model_as_they_are() -> None:
             total = state + self.scale * (value * weight).cumsum(0)
             return total, total[-1]
 
+    outputs: list[Tensor] = []
+
+    def keep(output: Tensor, _: None) -> Tensor:
+        outputs.append(output)
+        return output.sum()
+
     net = Weighted()
     tb = TBPTT(net, 2, 4)
     value, weight = torch.randn(6, 3), torch.randn(6, 3)
     for n in (0, 2, 4):
         if n == 4:
             tb.reset(rows=[2])
-        output: list[Tensor] = []
-        tb.backward(lambda out, _, kept=output: (kept.append(out), out.sum())[1], (value[n : n + 2], weight[n : n + 2]), None)
+        tb.backward(keep, (value[n : n + 2], weight[n : n + 2]), None)
     expected = (value * weight).cumsum(0)[-1]
     expected[2] = (value * weight)[4:, 2].sum()
-    torch.testing.assert_close(output[0][-1], expected)
+    torch.testing.assert_close(outputs[-1][-1], expected)
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(0, None), (4, 2), (4, 6), (-1, -1)])
@@ -394,5 +408,7 @@ def test_bad_resets() -> None:
         TBPTT(Net()).reset(std=-1)
     layers_first = TBPTT(LSTM(INPUT, HIDDEN, num_layers=2), 4)
     layers_first.reset(rows=[0])
-    with pytest.raises(UserError, match=r"\(\(2, 3, 4\), \(2, 3, 4\)\): for a batch of 3 .* as those of elman.Recurrent"):
+    with pytest.raises(
+        UserError, match=r"\(\(2, 3, 4\), \(2, 3, 4\)\): for a batch of 3 .* as those of elman.Recurrent"
+    ):
         layers_first.backward(squares, torch.randn(4, BATCH, INPUT), torch.zeros(4, BATCH, HIDDEN))

@@ -8,5 +8,5 @@ from .layers import Recurrent as Recurrent
 from .nn import GRU as GRU
 from .nn import LSTM as LSTM
 from .nn import RNN as RNN
-from .tbptt import TBPTT as TBPTT
 from .tasks import LanguageModel as LanguageModel
+from .tbptt import TBPTT as TBPTT

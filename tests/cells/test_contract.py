@@ -162,6 +162,27 @@ def test_no_steps(cls: type[Cell]) -> None:
 
 
 @every_cell
+@pytest.mark.parametrize("lengths", [None, [TIME, 0, 3]])
+def test_ids_stand_for_one_hot_vectors(cls: type[Cell], lengths: Any, close: Any, close_gradients: Any) -> None:
+    cell = build(cls)
+    ids = torch.randint(INPUT, (TIME, BATCH))
+    dense = torch.nn.functional.one_hot(ids, INPUT).double()
+    for b, length in enumerate(lengths or ()):
+        ids[length:, b] = -100  # padding that is no id
+    gradients = []
+    for x in (ids, dense):
+        y, state = elman.scan(cell, x, lengths=lengths)
+        loss = sum(leaf.square().sum() for leaf in (y, *leaves(state)))
+        gradients.append((y, state, torch.autograd.grad(loss, list(cell.parameters()))))
+    close(gradients[0][:2], gradients[1][:2])
+    close_gradients(gradients[0][2], gradients[1][2])
+    if lengths is None:
+        close(cell(ids[0]), cell(dense[0]))
+    with pytest.raises(IndexError if cell.gates else RuntimeError):
+        elman.scan(cell, torch.full((2, 1), INPUT))
+
+
+@every_cell
 def test_rows_do_not_see_each_other(cls: type[Cell], close: Any) -> None:
     cell, x = build(cls), a_sequence()
     order = torch.tensor([2, 0, 1])
@@ -180,7 +201,9 @@ def test_options_build_the_cell_again(cls: type[Cell], options: dict[str, Any]) 
 
 
 @every_variant
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda cell: pickle.loads(pickle.dumps(cell))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda cell: pickle.loads(pickle.dumps(cell))], ids=["copy", "pickle"]
+)
 def test_copies_compute_the_same(cls: type[Cell], options: dict[str, Any], copied: Any) -> None:
     cell, x = build(cls, **options), a_sequence()
     other = copied(cell)

@@ -285,8 +285,16 @@ BAD: list[tuple[str, Callable[[], Any], str]] = [
         lambda: elman.scan(smoothing, (torch.ones(3, 2), torch.ones(4, 2)), ()),
         r"\(3, 2\), \(4, 2\); expected .* same T and B",
     ),
-    ("features", lambda: elman.scan(GRU(2, 3), torch.ones(4, 5, 7)), r"GRU expected steps of x \(B, 2\), got .*\(5, 7\)"),
-    ("a single sequence", lambda: elman.scan(GRU(2, 3), torch.ones(4, 2)), r"expected steps of x \(B, 2\), got .*\(2,\)"),
+    (
+        "features",
+        lambda: elman.scan(GRU(2, 3), torch.ones(4, 5, 7)),
+        r"GRU expected steps of x \(B, 2\), got .*\(5, 7\)",
+    ),
+    (
+        "a single sequence",
+        lambda: elman.scan(GRU(2, 3), torch.ones(4, 2)),
+        r"expected steps of x \(B, 2\), got .*\(2,\)",
+    ),
     ("a single step", lambda: GRU(2, 3)(torch.ones(2)), r"expected steps of x \(B, 2\), got .*\(2,\)"),
     (
         "state of another batch",
@@ -314,10 +322,22 @@ BAD: list[tuple[str, Callable[[], Any], str]] = [
         r"LSTM got the state \{'h'",
     ),
     ("inputs of a cell", lambda: elman.scan(GRU(2, 3), (torch.ones(4, 1, 2),) * 2), r"GRU takes 1 inputs \(x\), got 2"),
-    ("too long", lambda: elman.scan(GRU(2, 3), torch.ones(4, 2, 2), lengths=[1, 5]), r"between 1 and 5; expected 0 to T = 4"),
+    (
+        "too long",
+        lambda: elman.scan(GRU(2, 3), torch.ones(4, 2, 2), lengths=[1, 5]),
+        r"between 1 and 5; expected 0 to T = 4",
+    ),
     ("negative", lambda: elman.scan(GRU(2, 3), torch.ones(4, 2, 2), lengths=[-1, 4]), r"between -1 and 4"),
-    ("lengths", lambda: elman.scan(GRU(2, 3), torch.ones(4, 2, 2), lengths=[4]), r"\(1,\); expected whole numbers .*\(2,\)"),
-    ("half a step", lambda: elman.scan(GRU(2, 3), torch.ones(4, 1, 2), lengths=[1.5]), r"torch.float32 \(1,\); expected whole"),
+    (
+        "lengths",
+        lambda: elman.scan(GRU(2, 3), torch.ones(4, 2, 2), lengths=[4]),
+        r"\(1,\); expected whole numbers .*\(2,\)",
+    ),
+    (
+        "half a step",
+        lambda: elman.scan(GRU(2, 3), torch.ones(4, 1, 2), lengths=[1.5]),
+        r"torch.float32 \(1,\); expected whole",
+    ),
     (
         "resets turned round",
         lambda: elman.scan(GRU(2, 3), torch.ones(4, 2, 2), resets=torch.zeros(2, 4, dtype=torch.bool)),
@@ -343,8 +363,12 @@ BAD: list[tuple[str, Callable[[], Any], str]] = [
         ),
         r"reset_state is \(3,\)",
     ),
-    ("backend", lambda: elman.scan(GRU(2, 3), torch.ones(1, 1, 2), backend="eagre"), r"unknown backend 'eagre'; did you mean 'eager'"),
-]  # fmt: skip
+    (
+        "backend",
+        lambda: elman.scan(GRU(2, 3), torch.ones(1, 1, 2), backend="eagre"),
+        r"unknown backend 'eagre'; did you mean 'eager'",
+    ),
+]
 
 
 @pytest.mark.parametrize(("call", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])

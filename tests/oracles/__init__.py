@@ -1,8 +1,8 @@
 """Every built-in cell once more, in NumPy float64, written from its paper with one loop a gate, and nothing of Elman's.
 
-``ORACLES[name].run(weights, x, state, **options)`` takes weights by name, x (T, B, I) and a tuple of states (B, size); it
-returns the outputs (T, B, ...) and the final states. ``VARIANTS`` are the options worth trying, of which the first is
-the paper's.
+``ORACLES[name].run(weights, x, state, **options)`` takes weights by name, x (T, B, I) and a tuple of states (B, size);
+it returns the outputs (T, B, ...) and the final states. ``VARIANTS`` are the options worth trying, of which the first
+is the paper's.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from ..cell import Cell, Gated
 
 
 class GRUResetBefore(Cell):
-    """Gated recurrent unit with the reset gate applied before the recurrent product: Cho et al. 2014, arXiv:1406.1078v3.
+    """Gated recurrent unit, the reset gate applied before the recurrent product: Cho et al. 2014, arXiv:1406.1078v3.
 
     r, z = sigmoid of W x_t + U h_{t-1} + b; n = tanh((W x_t + b_ih)_n + (U (r h_{t-1}) + b_hh)_n);
     h_t = (1 - z) n + z h_{t-1}. TensorFlow 1's ``GRUCell`` and Keras with ``reset_after=False`` compute this.

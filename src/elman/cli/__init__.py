@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -36,18 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"elman {version('elman')}")
         return 0
-    warnings.showwarning = _plain_warning
     try:
-        if words[0] not in VERBS:
-            raise UserError(f"unknown command {words[0]!r}; {nearest(words[0], VERBS)}")
-        verb = importlib.import_module(f".{words[0]}", __name__)
-        code: int = verb.run(words[1:])
-        return code
+        with warnings.catch_warnings():
+            warnings.showwarning = _plain_warning
+            return _run(words[0], words[1:])
     except UserError as mistake:
         print(f"elman: {mistake}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("elman: interrupted", file=sys.stderr)
+        print("\nelman: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (head, less) has gone; keep Python from complaining once more when it closes standard output.
@@ -65,6 +63,27 @@ def usage() -> str:
         f"commands:\n{verbs}\n\n"
         "Each command explains itself: elman COMMAND --help"
     )
+
+
+def _run(verb: str, words: list[str]) -> int:
+    if verb not in VERBS:
+        raise UserError(f"unknown command {verb!r}; {nearest(verb, VERBS)}")
+    try:
+        code: int = importlib.import_module(f".{verb}", __name__).run(words)
+        return code
+    except Exception as error:
+        if isinstance(error, UserError | BrokenPipeError) or not (place := _in_own_cell(error)):
+            raise
+        what = " ".join(str(error).split()) or "no reason given"
+        raise UserError(f"{place}: {type(error).__name__}: {what}; mend the cell and try again") from error
+
+
+def _in_own_cell(error: Exception) -> str:
+    """Where in a cell's file of the user's own (see ``elman.cell.find_cell``) the error arose; empty if elsewhere."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_globals.get("__name__", "").startswith("elman_user_"):
+            return f"{frame.f_code.co_filename} line {line}, in {frame.f_code.co_qualname}"
+    return ""
 
 
 def _plain_warning(message: Warning | str, *where: object, **more: object) -> None:

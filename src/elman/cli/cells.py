@@ -18,10 +18,13 @@ from .options import parse
 class Cells:
     """The cells there are: states, gates, weights of a layer, and the paper each follows; or one of them in full.
 
-    elman cells scrn
+    Examples:
+      elman cells
+      elman cells scrn --hidden-size 256
+      elman cells my.py:MyCell
     """
 
-    cell: Annotated[str | None, tyro.conf.Positional] = None
+    cell: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="CELL")] = None
     """Describe this one: a name, or file.py:ClassName."""
 
     input_size: int = 64

@@ -13,7 +13,9 @@ from .options import parse
 class Data:
     """The texts that can be named in place of a file, and fetching one that does not come with the package.
 
-    elman data --fetch grimm
+    Examples:
+      elman data
+      elman data --fetch grimm
     """
 
     fetch: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,17 +9,21 @@ import tyro
 
 from ..tasks.language_model import LanguageModel
 from .options import parse
+from .runs import chosen_run
 
 
 @dataclass(frozen=True)
 class Generate:
     """Let a trained language model go on from a prompt; the text is printed as it is written.
 
-    elman generate runs/lm-lstm-1 --prompt 'Once upon a time' --temperature 0.7
+    Examples:
+      elman generate --prompt 'Once upon a time'
+      elman generate runs/lm-lstm-1 --prompt 'Once upon a time' --temperature 0.7 --seed 1
+      elman generate runs/lm-lstm-1 --samples 3 --top-p 0.9 --length 300
     """
 
-    run: Annotated[str, tyro.conf.Positional]
-    """The run folder of a trained model."""
+    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    """The run folder of a trained model; the newest below runs/ unless given."""
 
     prompt: str = ""
     """How the text begins; empty starts a new story."""
@@ -64,16 +67,15 @@ class Generate:
 
 def run(arguments: list[str]) -> int:
     command = parse(Generate, arguments, "generate")
-    model = LanguageModel.load(command.run, command.checkpoint)
-    written: list[str] = [""] * command.samples
+    model = LanguageModel.load(chosen_run(command.run), command.checkpoint)
+    # One text is shown as it grows; several grow side by side and are shown one after the other.
+    alone = command.samples == 1
 
     def show(sample: int, text: str) -> None:
-        written[sample] += text
-        if command.samples == 1:
+        if alone:
             print(text, end="", flush=True)
 
-    if command.samples == 1:
-        print(command.prompt, end="", flush=True)
+    show(0, command.prompt)
     texts = model.generate(
         command.prompt,
         length=command.length,
@@ -89,10 +91,7 @@ def run(arguments: list[str]) -> int:
         seed=command.seed,
         on_text=show,
     )
-    if command.samples == 1:
-        print()
-        return 0
-    for number, text in enumerate(texts, 1):
+    print(end="\n" if alone else "")
+    for number, text in enumerate([] if alone else texts, 1):
         print(f"--- {number}\n{command.prompt}{text}\n")
-    sys.stdout.flush()
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from elman.errors import UserError
+from ..errors import UserError
 
 
 def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from elman.data.cache import cache_folder
-from elman.errors import UserError
+from ..errors import UserError
+from .cache import cache_folder
 
 FETCH_COMMAND = "elman data --fetch grimm"
 MANIFEST = "sha256.json"

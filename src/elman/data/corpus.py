@@ -13,19 +13,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from elman.data.cache import cache_folder, folder_written_whole
-from elman.data.splits import Passage, split_documents
-from elman.data.text import documents
-from elman.data.token_set import (
+from ..errors import UserError
+from .cache import cache_folder, folder_written_whole
+from .splits import Passage, split_documents
+from .text import documents
+from .token_set import (
     TokenSet,
     map_token_set,
     token_set_in_memory,
     unigram_bits_per_character,
     write_token_set,
 )
-from elman.data.tokenizers import Tokenizer, tokenizer_kind
-from elman.data.tokenizers.bpe import LEARN_FROM
-from elman.errors import UserError
+from .tokenizers import Tokenizer, tokenizer_kind
+from .tokenizers.bpe import LEARN_FROM
 
 IN_MEMORY = 1 << 25  # characters; a longer text is tokenised once into a file and mapped from there
 FORMAT = 1  # of the token files; another number makes old ones be written anew

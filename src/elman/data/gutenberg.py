@@ -11,9 +11,9 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
-from elman.data.cache import cache_folder, folder_written_whole
-from elman.data.corpora import write_manifest
-from elman.errors import UserError
+from ..errors import UserError
+from .cache import cache_folder, folder_written_whole
+from .corpora import write_manifest
 
 GRIMM_URL = "https://www.gutenberg.org/cache/epub/5314/pg5314.txt"
 FEWEST_TALES = 200

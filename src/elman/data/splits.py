@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from elman.data.text import Document
-from elman.errors import UserError, nearest
+from ..errors import UserError, nearest
+from .text import Document
 
 SPLITS = ("files", "tails")
 SHARE = 0.1  # of the files, or of each document's characters

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.data.token_set import TokenSet
-from elman.errors import UserError
+from ..errors import UserError
+from .token_set import TokenSet
 
 RELEASE_EVERY = 64  # windows between two releases of mapped pages; each row touches a page or two meanwhile
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from elman.data.corpora import BUILT_IN, corpus_folder
-from elman.errors import UserError, nearest
+from ..errors import UserError, nearest
+from .corpora import BUILT_IN, corpus_folder
 
 BLOCK = 1 << 19  # bytes read at a time, so a piece holds at most about this many characters
 # Where a piece may end: before its last run of blanks. No word token and no byte-level BPE token crosses such a place.

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.splits import Passage
-from elman.data.tokenizers import Tokenizer
-from elman.errors import UserError
+from ..errors import UserError
+from .splits import Passage
+from .tokenizers import Tokenizer
 
 CHUNK = 1 << 20
 

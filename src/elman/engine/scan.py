@@ -32,8 +32,8 @@ def scan(
     Args:
         cell: an ``elman.Cell``, or any module or callable ``step(x_t, state)`` that returns the new state (its first
             tensor is then the output) or the pair ``(output, new state)``.
-        x: (T, B, ...), or a tuple of such tensors sharing T and B, handed to the step as a tuple. An ``elman.Cell`` reads
-            int64 ids (T, B) as one-hot vectors.
+        x: (T, B, ...), or a tuple of such tensors sharing T and B, handed to the step as a tuple. An ``elman.Cell``
+            reads int64 ids (T, B) as one-hot vectors.
         state: what the step takes, leaves (B, ...); ``None`` starts an ``elman.Cell``, PyTorch's three cells and
             modules with ``initial_state(batch_size)`` from their own start.
         lengths: (B,) valid steps of each row, in any order, 0 to T. Outputs past the end are 0, the final state is the

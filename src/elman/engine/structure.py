@@ -69,7 +69,10 @@ def same_structure(a: State, b: State) -> bool:
         return isinstance(a, Tensor) and isinstance(b, Tensor)
     if isinstance(a, dict) or isinstance(b, dict):
         return (
-            isinstance(a, dict) and isinstance(b, dict) and list(a) == list(b) and all(same_structure(a[k], b[k]) for k in a)
+            isinstance(a, dict)
+            and isinstance(b, dict)
+            and list(a) == list(b)
+            and all(same_structure(a[k], b[k]) for k in a)
         )
     if not isinstance(a, tuple | list) or not isinstance(b, tuple | list):
         return a is None and b is None

@@ -29,7 +29,8 @@ class LanguageNet(nn.Module):
         embedding_size: features of a token's vector; ``None`` feeds one-hot vectors, as the textbook does.
         tied: use the embedding as the output weights too (Press and Wolf 2017, arXiv:1608.05859); its size must then be
             the output size of the last layer.
-        dropout: probability of dropping, on the embedded input (not on one-hot input), between layers and before the output layer.
+        dropout: probability of dropping, on the embedded input (not on one-hot input), between layers and before the
+            output layer.
         initial_state: as in ``elman.Recurrent``.
         init: start of cells, embedding and output layer alike, see ``elman.Cell``.
         **cell_options: options of the cells; ``device`` and ``dtype`` are for the whole net.

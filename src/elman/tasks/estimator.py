@@ -36,20 +36,25 @@ def defaults(settings: type) -> dict[str, Any]:
     }
 
 
-def settings_from(kind: type[T], options: Mapping[str, Any], where: str = "") -> T:
-    """Checked settings from options by name; ``where`` says in errors what they come from.
+def settings_from(kind: type[T], options: Mapping[str, Any], origin: str = "") -> T:
+    """Checked settings from options by name; errors begin with ``origin``, what the options come from.
 
     Raises ``UserError`` for an unknown name, with the nearest valid one, and for a value out of range.
     """
     known = defaults(kind)
-    for name in options:
-        if name not in known:
-            raise UserError(f"unknown option {name!r}{where}; {nearest(name, known)}")
-    made = {
-        field: group(**{o.name: options[o.name] for o in dataclasses.fields(group) if o.name in options})
-        for field, group in groups(kind).items()
-    }
-    return kind(**made)
+    try:
+        for name in options:
+            if name not in known:
+                raise UserError(f"unknown option {name!r}; {nearest(name, known)}")
+        made = {
+            field: group(**{o.name: options[o.name] for o in dataclasses.fields(group) if o.name in options})
+            for field, group in groups(kind).items()
+        }
+        return kind(**made)
+    except UserError as mistake:
+        if not origin:
+            raise
+        raise UserError(f"{origin}: {mistake}") from mistake
 
 
 def options_of(settings: Any) -> dict[str, Any]:
@@ -71,11 +76,7 @@ class Estimator:
         known = defaults(cls.settings_class)
 
         def __init__(self: Estimator, **options: Any) -> None:
-            for name in options:
-                if name not in known:
-                    raise UserError(f"{cls.__name__} has no option {name!r}; {nearest(name, known)}")
-            for name, default in known.items():
-                setattr(self, name, options.get(name, default))
+            self.set_params(**{**defaults(cls.settings_class), **options})
 
         parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in known.items()]
         this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -88,13 +89,15 @@ class Estimator:
 
     def set_params(self, **options: Any) -> Self:
         """Sets options by name; raises ``UserError`` for an unknown one."""
-        settings_names = defaults(self.settings_class)
+        known = defaults(self.settings_class)
+        for name in options:
+            if name not in known:
+                raise UserError(f"{type(self).__name__} has no option {name!r}; {nearest(name, known)}")
         for name, value in options.items():
-            if name not in settings_names:
-                raise UserError(f"{type(self).__name__} has no option {name!r}; {nearest(name, settings_names)}")
             setattr(self, name, value)
         return self
 
     def __repr__(self) -> str:
-        changed = {n: v for n, v in self.get_params().items() if v != defaults(self.settings_class)[n]}
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+        known = defaults(self.settings_class)
+        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != known[name]]
+        return f"{type(self).__name__}({', '.join(changed)})"

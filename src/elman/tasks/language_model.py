@@ -32,8 +32,8 @@ class LanguageModel(Estimator):
     """A recurrent language model of any cell: ``fit`` a text, ``evaluate`` perplexity, ``generate`` more of its kind.
 
     Takes every option of ``LanguageModelSettings`` by name; ``elman train lm --help`` explains each. After ``fit`` or
-    ``load``: ``net`` (the ``LanguageNet``, with the best weights), ``tokenizer_``, ``run`` (the run folder) and, after
-    ``fit``, ``result``.
+    ``load``: ``net`` (the ``LanguageNet``, with the best weights), ``tokenizer_``, ``settings_`` (the options it was
+    trained with), ``run`` (the run folder) and, after ``fit``, ``result`` and ``unigram_bits_per_character``.
 
     >>> lm = LanguageModel(cell="gru", hidden_size=16, steps=3)
     >>> import tempfile
@@ -45,8 +45,10 @@ class LanguageModel(Estimator):
     settings_class = LanguageModelSettings
     net: LanguageNet
     tokenizer_: Tokenizer
+    settings_: LanguageModelSettings
     run: RunFolder
     result: Result
+    unigram_bits_per_character: float
 
     def settings(self) -> LanguageModelSettings:
         """The options, checked and frozen; raises ``UserError`` for values that cannot be."""
@@ -61,7 +63,7 @@ class LanguageModel(Estimator):
         console: Console | None = None,
         quiet: bool = False,
     ) -> Self:
-        """Trains on ``data`` (default: the option of that name) in the run folder ``run``, a new one under runs/ by default.
+        """Trains on ``data`` (default: the option of that name) in the run folder ``run`` (default: a new one in runs/).
 
         Args:
             data: a file, a folder of stories, or a corpus by name.
@@ -72,26 +74,27 @@ class LanguageModel(Estimator):
 
         Raises ``UserError`` for every mistake in options, text or folder; nothing that exists is overwritten.
         """
-        if data is not None:
-            self.data = str(data)
-        settings = self.settings()
-        folder = RunFolder(run or new_run_folder(f"lm-{_cells(settings, '-').lower()}"))
+        options = self.get_params() if data is None else {**self.get_params(), "data": str(data)}
+        settings = settings_from(LanguageModelSettings, options)
         place, text = settings.sequences, settings.text
         if place.threads is not None:
             torch.set_num_threads(place.threads)
         console = console or Console(quiet=quiet)
         with join(_device(place.device)) as workers:
+            folder = RunFolder(run or new_run_folder(f"lm-{_cells(settings, '-').lower()}", workers))
             corpus = load_corpus(text.data, **_corpus_options(settings), progress=workers.first and not quiet)
             streams = Streams(
                 corpus.train, place.batch_size, place.unroll, workers.rank, workers.world, resets=place.reset_documents
             )
             torch.manual_seed(settings.training.seed)
             net = build_net(settings, corpus.tokenizer.vocab_size).to(workers.device, getattr(torch, place.dtype))
+            _try_out(net)
             if resume:
                 _check_tokenizer(folder, corpus.tokenizer)
             elif workers.first:
                 _write_run(folder, settings, corpus.tokenizer)
             workers.wait()
+            self.run = folder
             if workers.first and not quiet:
                 console.print(_summary(settings, corpus, net, folder), highlight=False, soft_wrap=True)
             tbptt = TBPTT(workers.wrap(net), place.unroll, place.backprop)
@@ -110,7 +113,7 @@ class LanguageModel(Estimator):
                 silent=quiet,
             )
             load_weights(net, self.result.best)
-        self.net, self.tokenizer_, self.run = net.eval(), corpus.tokenizer, folder
+        self.net, self.tokenizer_, self.settings_ = net.eval(), corpus.tokenizer, settings
         self.unigram_bits_per_character = corpus.unigram_bits_per_character()
         return self
 
@@ -121,12 +124,15 @@ class LanguageModel(Estimator):
         what guessing by frequency reaches, where the training text is at hand.
         """
         self._require_net()
+        text = self.settings_.text
         if data is not None:
-            return evaluate_net(self.net, whole_text(data, self.tokenizer_, lowercase=self.lowercase))
-        corpus = load_corpus(self.data, **_corpus_options(self.settings()))
+            return evaluate_net(self.net, whole_text(data, self.tokenizer_, lowercase=text.lowercase))
+        corpus = load_corpus(text.data, **_corpus_options(self.settings_))
         if corpus.tokenizer.identity != self.tokenizer_.identity:
-            raise UserError(f"the text {self.data!r} has changed since training; name the text to evaluate on")
-        return evaluate_net(self.net, corpus.valid) | {"unigram_bits_per_character": corpus.unigram_bits_per_character()}
+            raise UserError(f"the text {text.data!r} has changed since training; name the text to evaluate on")
+        return evaluate_net(self.net, corpus.valid) | {
+            "unigram_bits_per_character": corpus.unigram_bits_per_character()
+        }
 
     def generate(
         self,
@@ -148,7 +154,7 @@ class LanguageModel(Estimator):
         """What the model writes after ``prompt``: a string, or a list of ``samples`` strings when there are several.
 
         Args:
-            prompt: the beginning; empty starts a story.
+            prompt: the beginning; empty starts a story. A model of lower-case text reads it in lower case.
             length: most tokens to write; a story also ends at its end mark.
             temperature: below 1 safer, above 1 wilder; 0 is greedy.
             top_k: only the k likeliest tokens.
@@ -165,16 +171,20 @@ class LanguageModel(Estimator):
         Raises ``UserError`` for a prompt with characters the model never saw, and for options out of range.
         """
         self._require_net()
-        ids = encode_prompt(self.tokenizer_, prompt)
+        ids = encode_prompt(self.tokenizer_, prompt.lower() if self.settings_.text.lowercase else prompt)
         end, unknown = self.tokenizer_.end_id, self.tokenizer_.unknown_id
         common: dict[str, Any] = {"start": end, "forbid": () if unknown is None else (unknown,)}
         if beam is not None:
             if samples != 1 or top_k or top_p or greedy or noise is not None:
-                raise UserError("beam search finds the one likeliest text; leave samples, top_k, top_p, greedy and noise out")
+                raise UserError(
+                    "beam search finds the one likeliest text; leave samples, top_k, top_p, greedy and noise out"
+                )
             best = beam_search(
                 self.net, ids, length=length, width=beam, length_penalty=length_penalty, stop=end, **common
             )[0].ids
-            written = self._decode([i for i in best if i != end])
+            written = self.tokenizer_.decode(i for i in best if i != end)
+            if stop:
+                written = written.partition(stop)[0]
             if on_text is not None:
                 on_text(0, written)
             return written
@@ -190,11 +200,19 @@ class LanguageModel(Estimator):
             seed=seed,
             **common,
         )
-        texts = _Growing(samples, self._decode, stop, on_text)
+        texts = [_GrowingText(self.tokenizer_.decode, stop) for _ in range(samples)]
         for step in steps:
-            if not texts.add([None if i in (STOPPED, end) else i for i in step.tolist()]):
+            for sample, (text, token) in enumerate(zip(texts, step.tolist(), strict=True)):
+                new = text.end() if token in (STOPPED, end) else text.add(token)
+                if new and on_text is not None:
+                    on_text(sample, new)
+            if all(text.ended for text in texts):
                 break
-        return texts.texts[0] if samples == 1 else texts.texts
+        for sample, text in enumerate(texts):
+            if (new := text.end()) and on_text is not None:
+                on_text(sample, new)
+        written_texts = [text.text for text in texts]
+        return written_texts[0] if samples == 1 else written_texts
 
     def save(self, folder: str | Path) -> None:
         """Writes the model to a folder that ``load`` reads: settings, tokenizer and weights, in a run folder's layout.
@@ -202,7 +220,7 @@ class LanguageModel(Estimator):
         Raises ``UserError`` where the folder holds a run already.
         """
         self._require_net()
-        save_model(self.net, self.tokenizer_, self.settings(), RunFolder(folder))
+        save_model(self.net, self.tokenizer_, self.settings_, RunFolder(folder))
 
     @classmethod
     def load(cls, folder: str | Path, checkpoint: str = "best") -> LanguageModel:
@@ -213,48 +231,53 @@ class LanguageModel(Estimator):
         model.tokenizer_ = Tokenizer.load(run.tokenizer)
         net = build_net(settings, model.tokenizer_.vocab_size).to(getattr(torch, settings.sequences.dtype))
         load_weights(net, run.checkpoint(checkpoint))
-        model.net, model.run = net.to(_device(settings.sequences.device)).eval(), run
+        model.net, model.settings_, model.run = net.to(_device(settings.sequences.device)).eval(), settings, run
         return model
 
     def _require_net(self) -> None:
         if not hasattr(self, "net"):
             raise UserError("this language model has not been trained; call fit(), or LanguageModel.load(folder)")
 
-    def _decode(self, ids: list[int]) -> str:
-        return self.tokenizer_.decode(ids)
 
+class _GrowingText:
+    """A text that grows token by token and is cut before a stop text.
 
-class _Growing:
-    """Texts that grow token by token, cut at a stop text; tells a listener what is new in each."""
+    ``add`` and ``end`` return what is new and will stay: a character of which some bytes are still to come, and what may
+    be the beginning of the stop text, are held back, so that the parts returned, one after the other, are the text.
 
-    def __init__(
-        self,
-        samples: int,
-        decode: Callable[[list[int]], str],
-        stop: str | None,
-        on_text: Callable[[int, str], object] | None,
-    ) -> None:
-        self.texts = [""] * samples
-        self._ids: list[list[int]] = [[] for _ in range(samples)]
-        self._done = [False] * samples
+    >>> text = _GrowingText(lambda ids: "".join(map(chr, ids)), stop="end")
+    >>> [text.add(ord(letter)) for letter in "see end"], text.end(), text.text
+    (['s', '', 'e', 'e ', '', '', ''], '', 'see ')
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str], stop: str | None) -> None:
+        self.text = ""
+        self.ended = False
+        self._ids: list[int] = []
+        self._returned = 0
         self._decode = decode
-        self._stop = stop
-        self._on_text = on_text
+        self._stop = stop or ""
 
-    def add(self, ids: list[int | None]) -> bool:
-        """Appends one token a row (``None``: the row has ended); whether any row goes on."""
-        for row, token in enumerate(ids):
-            if token is None or self._done[row]:
-                self._done[row] = True
-                continue
-            self._ids[row].append(token)
-            text = self._decode(self._ids[row])
-            if self._stop and (found := text.find(self._stop)) >= 0:
-                text, self._done[row] = text[:found], True
-            if self._on_text is not None and text.startswith(self.texts[row]):
-                self._on_text(row, text[len(self.texts[row]) :])
-            self.texts[row] = text
-        return not all(self._done)
+    def add(self, token: int) -> str:
+        if self.ended:
+            return ""
+        self._ids.append(token)
+        self.text = self._decode(self._ids)
+        if self._stop and self._stop in self.text:
+            self.text = self.text.partition(self._stop)[0]
+            return self.end()
+        whole = self.text.rstrip("\N{REPLACEMENT CHARACTER}")
+        held = next((n for n in range(len(self._stop) - 1, 0, -1) if whole.endswith(self._stop[:n])), 0)
+        return self._up_to(len(whole) - held)
+
+    def end(self) -> str:
+        self.ended = True
+        return self._up_to(len(self.text))
+
+    def _up_to(self, length: int) -> str:
+        new = self.text[self._returned : length]
+        self._returned = max(self._returned, length)
+        return new
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -316,21 +339,27 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     return [int(i) for i in tokenizer.encode(prompt)] if prompt else []
 
 
-def new_run_folder(name: str) -> Path:
-    """The first folder runs/NAME-N that does not exist."""
-    return next(path for n in itertools.count(1) if not (path := Path("runs", f"{name}-{n}")).exists())
+def new_run_folder(name: str, workers: Workers | None = None) -> Path:
+    """The first folder runs/NAME-N that does not exist, the same for all ``workers``."""
+    number = next(n for n in itertools.count(1) if not Path("runs", f"{name}-{n}").exists())
+    return Path("runs", f"{name}-{int((workers or Workers()).from_first([number])[0])}")
 
 
 def load_settings(run: RunFolder) -> LanguageModelSettings:
-    """The settings a run was trained with; warns where a cell's own file has changed since."""
+    """The settings a run was trained with; warns where a cell's own file has changed since.
+
+    Raises ``UserError`` where there is no run of a language model, or the file of its cell is gone.
+    """
     stored = run.load_settings()
-    for path, digest in stored.pop("cell_files", {}).items():
-        if Path(path).is_file() and _sha256(Path(path)) != digest:
-            warnings.warn(f"{path} has changed since {run.path} was trained", stacklevel=2)
     task = stored.pop("task", None)
     if task != "language_model":
         raise UserError(f"{run.path} is a run of the task {task!r}; expected a language model")
-    return settings_from(LanguageModelSettings, _tuples(stored), f" in {run.settings}")
+    for path, digest in stored.pop("cell_files", {}).items():
+        if not Path(path).is_file():
+            raise UserError(f"{run.path} was trained with a cell of {path}, which is not here; put that file back")
+        if _sha256(Path(path)) != digest:
+            warnings.warn(f"{path} has changed since {run.path} was trained", stacklevel=2)
+    return settings_from(LanguageModelSettings, _tuples(stored), str(run.settings))
 
 
 def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSettings, folder: RunFolder) -> None:
@@ -341,9 +370,17 @@ def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSe
     folder.save(0, dict(net.state_dict()), {}, {"step": 0}, best=0, keep=1)
 
 
+@torch.no_grad()
+def _try_out(net: LanguageNet) -> None:
+    """One step, so that a cell that cannot run says so before anything is written."""
+    net(torch.zeros(1, 2, dtype=torch.long, device=next(net.parameters()).device))
+
+
 def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer) -> None:
     if folder.steps():
-        raise UserError(f"{folder.path} holds a run already; go on with --resume {folder.path}, or choose another --run")
+        raise UserError(
+            f"{folder.path} holds a run already; go on with it (--resume {folder.path}), or choose another folder (--run)"
+        )
     cells = (settings.net.cell,) if isinstance(settings.net.cell, str) else settings.net.cell
     files = [cell.rpartition(":")[0] for cell in cells if ".py:" in cell]
     stored = {"task": "language_model", **options_of(settings)}

@@ -86,6 +86,8 @@ class NetSettings:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if not isinstance(self.cell_args, dict) or not all(isinstance(v, Value) for v in self.cell_args.values()):
+            raise UserError(f"cell_args is {self.cell_args!r}; expected names with numbers, words or truth values")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}; expected a probability, 0 or more and below 1")
         if self.embedding_size < 0:
@@ -130,6 +132,13 @@ class LanguageModelSettings:
     """Everything a language model is told; frozen, plain values, checked when made."""
 
     text: TextSettings = TextSettings()
+    """Which text, cut into which tokens, and what of it is kept for validation."""
+
     net: NetSettings = field(default=NetSettings())
+    """The network."""
+
     sequences: UnrollSettings = UnrollSettings()
+    """How sequences are cut for training, and where it runs."""
+
     training: TrainSettings = TrainSettings()
+    """When to stop (the first budget used up ends the run), how weights are updated, what is written when."""

@@ -15,8 +15,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from elman.errors import UserError
-from elman.training.files import sync_folder, write_synced
+from ..errors import UserError
+from .files import sync_folder, write_synced
 
 FORMAT = 1
 TEMPORARY = ".tmp-"

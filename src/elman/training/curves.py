@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elman.training.files import replace_file, writing
+from .files import replace_file, writing
 
 TRAIN, VALID = "#8a8a8a", "#c0392b"
 
@@ -47,7 +47,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_title(f"best valid {what} {best:.4g} at step {step}", loc="left", fontsize=11)
     if what == "perplexity":
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 6.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("step")

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from elman.errors import UserError
+from ..errors import UserError
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Workers:
         """What to call in training: ``model`` itself, or DistributedDataParallel over it, which averages gradients.
 
         Its parameters are those of ``model``; rank 0's values are copied to all. Checkpoints and the optimiser use
-        ``model``, only the forward pass goes through the result. ``unused=True`` allows parameters that a forward pass leaves out,
-        such as a trained initial state while a carried one is given.
+        ``model``, only the forward pass goes through the result. ``unused=True`` allows parameters
+        that a forward pass leaves out, such as a trained initial state while a carried one is given.
         """
         if self.world == 1:
             return model
@@ -102,6 +102,7 @@ class Workers:
     def wait(self) -> None:
         """Wait until every process has come here."""
         if self.world > 1:
+            # Not a sum: gloo's thread may let go of its tensor only while Python shuts down, and abort the process.
             dist.barrier()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from elman.errors import UserError
+from ..errors import UserError
 
 
 @contextmanager

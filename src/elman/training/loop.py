@@ -13,20 +13,20 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from elman.errors import UserError
-from elman.training.checkpoint import checkpoint_name, read_checkpoint
-from elman.training.curves import draw_curves
-from elman.training.distributed import Workers
-from elman.training.interrupt import Interrupt
-from elman.training.metrics import MetricsLog
-from elman.training.optimizer import build_optimizer, clip_gradients, gradient_norm
-from elman.training.progress import Display, perplexity
-from elman.training.randomness import undisturbed
-from elman.training.run_folder import RunFolder
-from elman.training.schedule import Schedule
-from elman.training.sentry import NotFiniteError, find_not_finite, spoilt_parameter
-from elman.training.settings import TrainSettings
-from elman.training.snapshot import Batches, Carried, Position, Snapshot
+from ..errors import UserError
+from .checkpoint import checkpoint_name, read_checkpoint
+from .curves import draw_curves
+from .distributed import Workers
+from .interrupt import Interrupt
+from .metrics import MetricsLog
+from .optimizer import build_optimizer, clip_gradients, gradient_norm
+from .progress import Display, perplexity
+from .randomness import undisturbed
+from .run_folder import RunFolder
+from .schedule import Schedule
+from .sentry import NotFiniteError, find_not_finite, spoilt_parameter
+from .settings import TrainSettings
+from .snapshot import Batches, Carried, Position, Snapshot
 
 SECONDS_BETWEEN_PICTURES = 60.0
 

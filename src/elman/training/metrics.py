@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from elman.errors import UserError
-from elman.training.files import replace_file, writing
+from ..errors import UserError
+from .files import replace_file, writing
 
 Record = dict[str, Any]
 

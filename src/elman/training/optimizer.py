@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from elman.training.settings import TrainSettings
+from .settings import TrainSettings
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:

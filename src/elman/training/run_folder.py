@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from elman.errors import UserError
-from elman.training.checkpoint import TEMPORARY, checkpoint_name, checkpoint_step, write_checkpoint
-from elman.training.files import replace_file, writing
+from ..errors import UserError
+from .checkpoint import TEMPORARY, checkpoint_name, checkpoint_step, write_checkpoint
+from .files import replace_file, writing
 
 
 class RunFolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from elman.training.settings import TrainSettings
+from .settings import TrainSettings
 
 
 class Schedule:

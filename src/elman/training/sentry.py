@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UserError
+from ..errors import UserError
 
 
 class NotFiniteError(UserError):

@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from elman.errors import UserError, nearest
+from ..errors import UserError, nearest
 
 DEFAULT_EPOCHS = 20.0
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from elman.errors import UserError
-from elman.training.checkpoint import Checkpoint, distinct_tensors, fill_weights
-from elman.training.distributed import Workers
-from elman.training.optimizer import load_optimizer_tensors, optimizer_tensors
-from elman.training.randomness import random_state, set_random_state
-from elman.training.schedule import Schedule
+from ..errors import UserError
+from .checkpoint import Checkpoint, distinct_tensors, fill_weights
+from .distributed import Workers
+from .optimizer import load_optimizer_tensors, optimizer_tensors
+from .randomness import random_state, set_random_state
+from .schedule import Schedule
 
 
 class Batches(Protocol):

@@ -1,8 +1,8 @@
 """Text to token ids and back: one file a kind."""
 
-from elman.data.tokenizers.base import Tokenizer as Tokenizer
-from elman.data.tokenizers.base import tokenizer_kind as tokenizer_kind
-from elman.data.tokenizers.bigram import BigramTokenizer as BigramTokenizer
-from elman.data.tokenizers.bpe import BPETokenizer as BPETokenizer
-from elman.data.tokenizers.char import CharTokenizer as CharTokenizer
-from elman.data.tokenizers.word import WordTokenizer as WordTokenizer
+from .base import Tokenizer as Tokenizer
+from .base import tokenizer_kind as tokenizer_kind
+from .bigram import BigramTokenizer as BigramTokenizer
+from .bpe import BPETokenizer as BPETokenizer
+from .char import CharTokenizer as CharTokenizer
+from .word import WordTokenizer as WordTokenizer

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.cache import file_written_whole
-from elman.errors import UserError, nearest
+from ...errors import UserError, nearest
+from ..cache import file_written_whole
 
 Ids: TypeAlias = NDArray[np.integer[Any]]
 

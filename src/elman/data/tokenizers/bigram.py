@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.tokenizers.base import Ids, Tokenizer, check_types, code_points, most_frequent
+from .base import Ids, Tokenizer, check_types, code_points, most_frequent
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 

@@ -10,8 +10,8 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from elman.data.tokenizers.base import Ids, Tokenizer
-from elman.errors import UserError
+from ...errors import UserError
+from .base import Ids, Tokenizer
 
 BYTES = 256
 LEARN_FROM = 20_000_000  # bytes of text; more changes the merges little and costs memory

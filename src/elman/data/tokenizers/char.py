@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.tokenizers.base import Ids, Tokenizer, check_types, code_points
-from elman.errors import UserError
+from ...errors import UserError
+from .base import Ids, Tokenizer, check_types, code_points
 
 SHOWN, KNOWN = 5, 80  # unseen and known characters an error names
 UNICODE = 0x110000  # code points there are

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.tokenizers.base import Ids, Tokenizer, check_types, most_frequent
+from .base import Ids, Tokenizer, check_types, most_frequent
 
 UNKNOWN = "<unk>"
 # a line end; a word with inner apostrophes or single hyphens; dashes and dots in a row; any other sign by itself
