@@ -207,7 +207,8 @@ class TBPTT:
     def _start_state(self, x: Inputs) -> State:
         """The model's start state, or zeros of the shapes a throw-away step tells."""
         batch = leaves(x)[0].shape[1]
-        initial_state: Any = getattr(self.model, "initial_state", None)
+        # DistributedDataParallel hides the model it wraps.
+        initial_state: Any = getattr(getattr(self.model, "module", self.model), "initial_state", None)
         if initial_state is not None:
             return map_leaves(Tensor.detach, initial_state(batch))
         return map_leaves(torch.zeros_like, self._example_state(x))

@@ -24,7 +24,7 @@ class Cells:
       elman cells my.py:MyCell
     """
 
-    cell: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="CELL")] = None
+    cell: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CELL]")] = None
     """Describe this one: a name, or file.py:ClassName."""
 
     input_size: int = 64
@@ -57,15 +57,15 @@ def run(arguments: list[str]) -> int:
 
 def _describe(cell: type[Cell], command: Cells) -> None:
     options = [name for name in cell.option_names() if name not in ("device", "dtype")]
-    text = (cell.__doc__ or "").partition("\n    >>>")[0]
-    print(f"{cell.__name__}\n\n    {text.strip()}\n")
+    text = (cell.__doc__ or "").partition("\n    >>>")[0].strip()
+    print(f"{cell.__name__}\n" + (f"\n    {text}\n" if text else ""))
     print(f"states   {', '.join(cell.states)}\ngates    {', '.join(cell.gates) or 'none'}")
     print(f"options  {', '.join(options)}")
     print(f"weights  {_weights(cell, command):,} ({command.input_size} inputs, {command.hidden_size} units)")
 
 
 def _weights(cell: type[Cell], command: Cells) -> int:
-    made = cell(command.input_size, command.hidden_size, device="meta")
+    made = cell(command.input_size, command.hidden_size)
     return sum(parameter.numel() for parameter in made.parameters())
 
 

@@ -23,7 +23,7 @@ class Evaluate:
       elman evaluate runs/lm-lstm-1 --data other.txt --json
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
     """The run folder of a trained model; the newest below runs/ unless given."""
 
     data: str | None = None

@@ -22,7 +22,7 @@ class Generate:
       elman generate runs/lm-lstm-1 --samples 3 --top-p 0.9 --length 300
     """
 
-    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
+    run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
     """The run folder of a trained model; the newest below runs/ unless given."""
 
     prompt: str = ""

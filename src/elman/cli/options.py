@@ -9,6 +9,7 @@ import io
 import json
 import types
 import typing
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import tyro
@@ -49,7 +50,7 @@ def parse(command: type[T], arguments: list[str], verb: str, default: T | None =
     if unknown:
         raise _unknown(unknown[0], command, verb)
     check_types(parsed)
-    return parsed
+    return typing.cast(T, parsed)
 
 
 def value_of(flag: str, words: list[str]) -> str | None:
@@ -195,13 +196,16 @@ def _mistake(end: SystemExit, said: str, verb: str) -> UserError:
             return cause
         cause = cause.__context__
     lines = [line.strip("│ ") for line in said.splitlines() if "╭" not in line]
-    sentence = " ".join(lines[: next((n for n, line in enumerate(lines) if not line.strip("─╰╯")), None)])
-    return UserError(f"{sentence.rstrip('. ')}; elman {verb} --help explains")
+    sentences = " ".join(lines[: next((n for n, line in enumerate(lines) if not line.strip("─╰╯")), None)]).split(". ")
+    said = "; ".join(sentence[:1].lower() + sentence[1:].rstrip(".") for sentence in sentences)
+    return UserError(f"{said}; elman {verb} --help explains")
 
 
 def _unknown(word: str, command: type, verb: str) -> UserError:
     if not word.startswith("-"):
-        return UserError(f"nothing is expected at {word!r}; options begin with --, elman {verb} --help lists them")
+        text = Path(word).exists() and "--data" in option_names(command)
+        hint = f"did you mean --data {word}?" if text else f"options begin with --, elman {verb} --help lists them"
+        return UserError(f"elman {verb} does not know what to do with {word!r}; {hint}")
     hint = nearest(word.partition("=")[0], option_names(command))
     known = hint if hint.startswith("did you mean") else f"elman {verb} --help lists those there are"
     return UserError(f"elman {verb} has no option {word!r}; {known}")

@@ -139,7 +139,8 @@ def _without_budget(settings: LanguageModelSettings, words: list[str]) -> Langua
     """The settings without their budget where the command line gives one, which then is the whole budget."""
     if all(value_of(f"--{name}", words) is None for name in BUDGET):
         return settings
-    return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **dict.fromkeys(BUDGET)))
+    training = dataclasses.replace(settings.training, epochs=None, steps=None, minutes=None)
+    return dataclasses.replace(settings, training=training)
 
 
 def _resumed(folder: str, recipe: str | None, words: list[str]) -> TrainLM:

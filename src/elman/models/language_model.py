@@ -86,7 +86,8 @@ class LanguageNet(nn.Module):
                     f"tied weights need an embedding of the output's size {self.recurrent.output_size}, "
                     f"got embedding_size={embedding_size}"
                 )
-            self.head.weight = self.embedding.weight
+            # The output layer's start, not the embedding's N(0, 1), whose logits would be far too large.
+            self.embedding.weight = self.head.weight
 
     def initial_state(self, batch_size: int) -> tuple[State, ...]:
         """The states a text starts from, for ``batch_size`` rows."""

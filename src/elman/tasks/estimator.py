@@ -73,15 +73,16 @@ class Estimator:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        known = defaults(cls.settings_class)
 
-        def __init__(self: Estimator, **options: Any) -> None:
+        def start(self: Estimator, **options: Any) -> None:
             self.set_params(**{**defaults(cls.settings_class), **options})
 
-        parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in known.items()]
+        options = defaults(cls.settings_class).items()
+        parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in options]
         this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        __init__.__signature__ = inspect.Signature([this, *parameters])  # type: ignore[attr-defined]
-        cls.__init__ = __init__  # type: ignore[method-assign]
+        start.__signature__ = inspect.Signature([this, *parameters])  # type: ignore[attr-defined]
+        start.__name__, start.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
+        cls.__init__ = start  # type: ignore[misc]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options by name."""

@@ -63,7 +63,7 @@ class LanguageModel(Estimator):
         console: Console | None = None,
         quiet: bool = False,
     ) -> Self:
-        """Trains on ``data`` (default: the option of that name) in the run folder ``run`` (default: a new one in runs/).
+        """Trains on ``data`` (default: the option of that name) in the run folder ``run`` (default: a new one in runs).
 
         Args:
             data: a file, a folder of stories, or a corpus by name.
@@ -118,7 +118,7 @@ class LanguageModel(Estimator):
         return self
 
     def evaluate(self, data: str | Path | None = None) -> dict[str, float]:
-        """Loss (nats a token), perplexity and bits per character of ``data``, or of the validation part of the training text.
+        """Loss (nats a token), perplexity and bits per character of ``data``, or of what was kept for validation.
 
         Every document is read once from the start state, every transition counts; ``unigram_bits_per_character`` is
         what guessing by frequency reaches, where the training text is at hand.
@@ -242,8 +242,8 @@ class LanguageModel(Estimator):
 class _GrowingText:
     """A text that grows token by token and is cut before a stop text.
 
-    ``add`` and ``end`` return what is new and will stay: a character of which some bytes are still to come, and what may
-    be the beginning of the stop text, are held back, so that the parts returned, one after the other, are the text.
+    ``add`` and ``end`` return what is new and will stay: a character of which some bytes are still to come, and what
+    may be the beginning of the stop text, are held back, so that the parts returned, put together, are the text.
 
     >>> text = _GrowingText(lambda ids: "".join(map(chr, ids)), stop="end")
     >>> [text.add(ord(letter)) for letter in "see end"], text.end(), text.text
@@ -379,7 +379,7 @@ def _try_out(net: LanguageNet) -> None:
 def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer) -> None:
     if folder.steps():
         raise UserError(
-            f"{folder.path} holds a run already; go on with it (--resume {folder.path}), or choose another folder (--run)"
+            f"{folder.path} holds a run already; go on with --resume {folder.path}, or choose another folder with --run"
         )
     cells = (settings.net.cell,) if isinstance(settings.net.cell, str) else settings.net.cell
     files = [cell.rpartition(":")[0] for cell in cells if ".py:" in cell]
@@ -407,7 +407,8 @@ def _summary(settings: LanguageModelSettings, corpus: Corpus, net: LanguageNet, 
     weights = sum(p.numel() for p in net.parameters())
     return (
         f"text      {text.data}: {corpus.train.characters:,} characters to learn from, {corpus.valid.characters:,} to "
-        f"judge by; {corpus.tokenizer.vocab_size:,} {text.tokenizer} types\n"
+        f"judge by\n"
+        f"tokens    {text.tokenizer}, {corpus.tokenizer.vocab_size:,} types\n"
         f"network   {_cells(settings, ' + ')}, {weights:,} weights\n"
         f"run       {folder.path}"
     )

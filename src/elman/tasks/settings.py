@@ -86,8 +86,9 @@ class NetSettings:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if not isinstance(self.cell_args, dict) or not all(isinstance(v, Value) for v in self.cell_args.values()):
-            raise UserError(f"cell_args is {self.cell_args!r}; expected names with numbers, words or truth values")
+        given: object = self.cell_args
+        if not isinstance(given, dict) or not all(isinstance(value, Value) for value in given.values()):
+            raise UserError(f"cell_args is {given!r}; expected names with numbers, words or truth values")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}; expected a probability, 0 or more and below 1")
         if self.embedding_size < 0:
@@ -140,5 +141,5 @@ class LanguageModelSettings:
     sequences: UnrollSettings = UnrollSettings()
     """How sequences are cut for training, and where it runs."""
 
-    training: TrainSettings = TrainSettings()
+    training: TrainSettings = field(default=TrainSettings())
     """When to stop (the first budget used up ends the run), how weights are updated, what is written when."""

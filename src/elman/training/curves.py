@@ -54,7 +54,8 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_ylabel(what)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if axes.lines:
+        axes.legend(frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     with writing(path):
