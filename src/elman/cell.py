@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -303,45 +303,57 @@ class Cell(nn.Module, metaclass=_CellType):
         """
         x, *extras = inputs
         cell = self.bound()
-        one_hot = x.dim() == 2 and x.dtype == torch.int64
-        if not one_hot and (x.dim() < 3 or x.shape[-1] != self.input_size):
-            raise UserError(
-                f"{type(self).__name__} expected steps of x (B, {self.input_size}), got steps of {tuple(x.shape[1:])}"
-            )
+        one_hot = self._is_one_hot(x[0] if len(x) else x.new_empty(x.shape[1:]))
 
         @functools.cache
         def raw() -> tuple[Tensor, ...]:
-            dense = F.one_hot(x, self.input_size).to(next(cell.parameters()).dtype) if one_hot else x
-            return dense.unbind(0)
+            return self._dense(x, one_hot).unbind(0)
 
         projected = cell.project(x, one_hot).unbind(0) if self.gates else raw()
         others = [extra.unbind(0) for extra in extras]
-        single = len(self.states) == 1
 
         def step(t: int, state: State) -> tuple[Tensor, State]:
-            gated = Gated(projected[t], self.gates, lambda: raw()[t])
-            result = cell.step(gated, *(other[t] for other in others), *((state,) if single else state))
-            values = result if isinstance(result, tuple) else (result,)
-            if len(values) != len(self.states) + (self.output is not None):
-                raise UserError(
-                    f"{type(self).__name__}.step returned {len(values)} tensors; expected "
-                    f"{', '.join(((self.output,) if self.output else ()) + self.states)}"
-                )
-            return values[0], self.pack(values[1:] if self.output else values)
+            return cell.advance(
+                Gated(projected[t], self.gates, lambda: raw()[t]), [other[t] for other in others], state
+            )
 
         return step
 
     def forward(self, x: Tensor | tuple[Tensor, ...], state: State = None) -> tuple[Tensor, State]:
         """One step: ``(output, state)`` from x (B, I), or the tuple of the cell's inputs, and the old state."""
-        inputs = x if isinstance(x, tuple) else (x,)
-        steps = tuple(each.unsqueeze(0) for each in inputs)
-        step = self.over_time(steps)
-        batch_size = inputs[0].shape[0]
+        first, *extras = x if isinstance(x, tuple) else (x,)
+        one_hot = self._is_one_hot(first)
         if state is None:
-            state = self.initial_state(batch_size)
+            state = self.initial_state(len(first))
         else:
-            self.check_state(state, batch_size)
-        return step(0, state)
+            self.check_state(state, len(first))
+        projected = self.project(first, one_hot) if self.gates else first
+        return self.advance(Gated(projected, self.gates, lambda: self._dense(first, one_hot)), extras, state)
+
+    def advance(self, x: Gated, extras: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
+        """``step``, with its result read as ``(output, state)``."""
+        states = (state,) if len(self.states) == 1 else state
+        result = self.step(x, *extras, *states)
+        values = result if isinstance(result, tuple) else (result,)
+        if len(values) != len(self.states) + (self.output is not None):
+            raise UserError(
+                f"{type(self).__name__}.step returned {len(values)} tensors; expected "
+                f"{', '.join(((self.output,) if self.output else ()) + self.states)}"
+            )
+        return values[0], self.pack(values[1:] if self.output else values)
+
+    def _is_one_hot(self, x: Tensor) -> bool:
+        """Whether x, one step, holds ids (B,); raises ``UserError`` where it is neither ids nor (B, I)."""
+        if x.dim() == 1 and x.dtype == torch.int64:
+            return True
+        if x.dim() < 2 or x.shape[-1] != self.input_size:
+            raise UserError(
+                f"{type(self).__name__} expected steps of x (B, {self.input_size}), got steps of {tuple(x.shape)}"
+            )
+        return False
+
+    def _dense(self, x: Tensor, one_hot: bool) -> Tensor:
+        return F.one_hot(x, self.input_size).to(next(self.parameters()).dtype) if one_hot else x
 
     def extra_repr(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())

@@ -50,7 +50,7 @@ def test_extends_takes_a_name_or_a_file_beside_it(tmp_path: Path) -> None:
         ("cell = ", "own.toml is no valid TOML: Invalid value"),
         ('extends = "own.toml"', "own.toml extends itself, by way of others or not; take one extends out"),
         ('extends = "grim"', "no such recipe: 'grim'; did you mean 'grimm'?"),
-        ('extends = "gone.toml"', "gone.toml; give a TOML file, or a recipe by name"),
+        ('extends = "gone.toml"', "gone.toml'; give a TOML file, or a recipe by name"),
         ("[net]\ncell = 'gru'", "recipe own.toml: unknown option 'net'"),
     ],
 )

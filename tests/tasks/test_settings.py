@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 from typing import Any
 
 import pytest
 
+import elman.tasks.settings
+import elman.training.settings
 from elman import UserError
 from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import settings_from
@@ -34,9 +38,7 @@ from elman.tasks.estimator import settings_from
 def test_bad_values_are_named_with_what_was_expected(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         settings_from(LanguageModelSettings, options)
-    assert str(caught.value).startswith(sentence.split("; did")[0])
-    if "did you mean" in sentence and options.get("dtype") is None:
-        assert str(caught.value) == sentence
+    assert str(caught.value) == sentence
 
 
 def test_settings_are_frozen_plain_values() -> None:
@@ -48,13 +50,7 @@ def test_settings_are_frozen_plain_values() -> None:
 
 def test_every_option_is_explained() -> None:
     """tyro reads the string below a field; one left out leaves a blank in --help."""
-    import ast
-    import inspect
-
-    from elman.tasks import settings as module
-    from elman.training import settings as training
-
-    for source in (module, training):
+    for source in (elman.tasks.settings, elman.training.settings):
         for node in ast.walk(ast.parse(inspect.getsource(source))):
             if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
                 body = node.body

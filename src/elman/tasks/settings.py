@@ -126,6 +126,8 @@ class UnrollSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected a whole number of at least 1")
+        if self.backprop is not None and (self.backprop < 1 or self.backprop % self.unroll):
+            raise UserError(f"backprop is {self.backprop}; expected a multiple of unroll, which is {self.unroll}")
 
 
 @dataclass(frozen=True)
