@@ -16,7 +16,12 @@ def test_the_constructor_stores_every_option_untouched() -> None:
     model = LanguageModel(cell="scrn", cell_args=args, hidden_size=[8, 4])
     assert model.cell_args is args
     assert model.hidden_size == [8, 4]
-    assert model.get_params() == {**defaults(LanguageModelSettings), "cell": "scrn", "cell_args": args, "hidden_size": [8, 4]}
+    assert model.get_params() == {
+        **defaults(LanguageModelSettings),
+        "cell": "scrn",
+        "cell_args": args,
+        "hidden_size": [8, 4],
+    }
 
 
 def test_the_constructor_names_every_option_for_those_who_ask() -> None:
@@ -40,19 +45,19 @@ def test_set_params_sets_all_or_nothing_and_returns_the_model() -> None:
     model = LanguageModel()
     assert model.set_params(cell="gru", steps=3) is model
     assert (model.cell, model.steps) == ("gru", 3)
-    with pytest.raises(UserError, match="LanguageModel has no option 'hiden_size'; did you mean 'hidden_size'?"):
+    with pytest.raises(UserError, match=r"LanguageModel has no option 'hiden_size'; did you mean 'hidden_size'?"):
         model.set_params(cell="rnn", hiden_size=3)
     assert model.cell == "gru"
 
 
 def test_the_constructor_refuses_unknown_options_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="LanguageModel has no option 'drop_out'; did you mean 'dropout'?"):
+    with pytest.raises(UserError, match=r"LanguageModel has no option 'drop_out'; did you mean 'dropout'?"):
         LanguageModel(drop_out=0.1)
 
 
 def test_values_are_checked_when_the_settings_are_made_and_not_before() -> None:
     model = LanguageModel(dropout=2.0)
-    with pytest.raises(UserError, match="dropout is 2.0; expected a probability"):
+    with pytest.raises(UserError, match=r"dropout is 2.0; expected a probability"):
         model.settings()
 
 
@@ -89,9 +94,9 @@ def test_settings_and_options_are_inverse() -> None:
 
 
 def test_errors_begin_with_where_the_options_come_from() -> None:
-    with pytest.raises(UserError, match="^recipe x.toml: unknown option 'cel'; did you mean 'cell'?"):
+    with pytest.raises(UserError, match=r"^recipe x.toml: unknown option 'cel'; did you mean 'cell'?"):
         settings_from(LanguageModelSettings, {"cel": "gru"}, "recipe x.toml")
-    with pytest.raises(UserError, match="^recipe x.toml: unroll is 0; expected a whole number of at least 1$"):
+    with pytest.raises(UserError, match=r"^recipe x.toml: unroll is 0; expected a whole number of at least 1$"):
         settings_from(LanguageModelSettings, {"unroll": 0}, "recipe x.toml")
 
 

@@ -65,12 +65,12 @@ def test_a_bad_recipe_is_named(tmp_path: Path, content: str, sentence: str) -> N
 def test_an_unknown_key_of_the_recipe_extended_names_that_one(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text("stepps = 3")
     (tmp_path / "own.toml").write_text('extends = "base.toml"')
-    with pytest.raises(UserError, match="recipe base.toml: unknown option 'stepps'; did you mean 'steps'?"):
+    with pytest.raises(UserError, match=r"recipe base.toml: unknown option 'stepps'; did you mean 'steps'?"):
         read_recipe(str(tmp_path / "own.toml"))
 
 
 def test_a_circle_of_recipes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.toml").write_text('extends = "two.toml"')
     (tmp_path / "two.toml").write_text('extends = "one.toml"')
-    with pytest.raises(UserError, match="extends itself"):
+    with pytest.raises(UserError, match=r"extends itself"):
         read_recipe(str(tmp_path / "one.toml"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 from typing import Any
 
 import pytest
@@ -54,6 +55,6 @@ def test_every_option_is_explained() -> None:
         for node in ast.walk(ast.parse(inspect.getsource(source))):
             if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
                 body = node.body
-                for field, after in zip(body, body[1:], strict=False):
+                for field, after in itertools.pairwise(body):
                     if isinstance(field, ast.AnnAssign):
                         assert isinstance(after, ast.Expr), f"{node.name}.{ast.unparse(field.target)}"

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import itertools
 import json
 import types
 import typing
@@ -59,7 +60,7 @@ def value_of(flag: str, words: list[str]) -> str | None:
     >>> value_of("--recipe", ["--recipe", "demo"]), value_of("--run", ["--run=x"]), value_of("--run", [])
     ('demo', 'x', None)
     """
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in itertools.zip_longest(words, words[1:]):
         if word == flag:
             return following
         if word.startswith(f"{flag}="):
@@ -189,16 +190,17 @@ def _named_value(word: str) -> tuple[str, Value]:
 
 
 def _mistake(end: SystemExit, said: str, verb: str) -> UserError:
-    """Why tyro gave up, without its box: our own sentence where there is one, else the first paragraph of its."""
+    """Why tyro gave up: our own sentence where there is one, else what stands in its box below the title."""
     cause: BaseException | None = end
     while cause is not None:
         if isinstance(cause, UserError):
             return cause
         cause = cause.__context__
-    lines = [line.strip("│ ") for line in said.splitlines() if "╭" not in line]
-    sentences = " ".join(lines[: next((n for n, line in enumerate(lines) if not line.strip("─╰╯")), None)]).split(". ")
-    said = "; ".join(sentence[:1].lower() + sentence[1:].rstrip(".") for sentence in sentences)
-    return UserError(f"{said}; elman {verb} --help explains")
+    lines = [line.strip("│ ") for line in said.splitlines()[1:]]
+    ruled = "\n".join("" if not line.strip("─╰╯-") else line for line in lines).strip()
+    sentences = " ".join(ruled.partition("\n\n")[0].split()).split(". ")
+    told = "; ".join(sentence[:1].lower() + sentence[1:].rstrip(".") for sentence in sentences)
+    return UserError(f"{told}; elman {verb} --help explains")
 
 
 def _unknown(word: str, command: type, verb: str) -> UserError:

@@ -316,18 +316,23 @@ def evaluate_net(net: LanguageNet, tokens: TokenSet) -> dict[str, float]:
 def build_net(settings: LanguageModelSettings, vocab_size: int) -> LanguageNet:
     """The network of these settings, freshly started from PyTorch's generator."""
     net = settings.net
-    return LanguageNet(
-        vocab_size,
-        net.cell if isinstance(net.cell, str) else list(net.cell),
-        net.hidden_size if isinstance(net.hidden_size, int) else list(net.hidden_size),
-        net.num_layers,
-        embedding_size=net.embedding_size or None,
-        tied=net.tied,
-        dropout=net.dropout,
-        initial_state=net.initial_state,
-        init=net.init,
-        **net.cell_args,
-    )
+    try:
+        return LanguageNet(
+            vocab_size,
+            net.cell if isinstance(net.cell, str) else list(net.cell),
+            net.hidden_size if isinstance(net.hidden_size, int) else list(net.hidden_size),
+            net.num_layers,
+            embedding_size=net.embedding_size or None,
+            tied=net.tied,
+            dropout=net.dropout,
+            initial_state=net.initial_state,
+            init=net.init,
+            **net.cell_args,
+        )
+    except TypeError as error:
+        if not net.cell_args:
+            raise
+        raise UserError(f"the cell cannot be made with cell_args={net.cell_args!r}: {error}") from error
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -1,0 +1,384 @@
+"""Emit: a plan as LLVM IR. One function runs the whole loop over time for a range of rows.
+
+The loops, from the outside in: time, stages, tiles of columns, tiles of rows; inside, one loop over K a product's left
+operand with all sums of the tile in registers, then the pointwise program row by row.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from llvmlite import ir
+
+from ..operators import FILLS, PRODUCTS, operand, weight, width
+from ..plan import Plan, Stage, Store, column_source
+from ..trace import Refused, Value, operator_name
+from .math import POINTWISE
+from .simd import Simd, carried_loop, loop
+
+aten = torch.ops.aten
+I64 = ir.IntType(64)
+REGISTERS = 24  # vector registers for a tile's sums; the others hold weights, one broadcast and addresses
+UNROLL = 4
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a stage is cut: ``vectors`` side by side for each product's columns, ``rows`` at a time."""
+
+    vectors: int
+    rows: int
+
+
+def tiling(stage: Stage, lanes: int) -> Tiling:
+    """As many sums as fit the registers, wide enough that every broadcast serves four of them.
+
+    >>> tiling(Stage(256, [], [(None, 0)] * 4), lanes=16)
+    Tiling(vectors=1, rows=6)
+    >>> tiling(Stage(256, [], [(None, 0)]), lanes=16)
+    Tiling(vectors=4, rows=6)
+    """
+    sums = max(len(stage.products), 1)
+    fit = -(-stage.width // lanes)
+    vectors = min(max(1, 4 // sums), fit)
+    return Tiling(vectors, max(1, min(REGISTERS // (sums * vectors), 8)) if stage.products else 1)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Weights of one stage and left operand, to be packed: [column tile][k][product][vector][lane]."""
+
+    stage: int
+    left: Value
+    products: tuple[tuple[Value, int], ...]
+
+
+@dataclass
+class Signature:
+    """The order of the pointers in the table the function reads."""
+
+    stepped: list[Value]
+    vectors: list[Value]
+    panels: list[Panel]
+    states: int
+    outputs: int
+    scratch: int
+    lengths: bool
+    resets: bool
+
+
+def signature(plan: Plan, lengths: bool, resets: bool) -> Signature:
+    """What the emitted function of a plan takes."""
+    panels = [
+        Panel(number, left, tuple((value, at) for value, at in stage.products if operand(value) is left))
+        for number, stage in enumerate(plan.stages)
+        for left in dict.fromkeys(operand(value) for value, _ in stage.products)
+    ]
+    matrices = {weight(value) for stage in plan.stages for value, _ in stage.products}
+    vectors = [value for value in plan.whole if value not in matrices]
+    for value in vectors:
+        if sum(size != 1 for size in value.shape) > 1:
+            raise Refused(f"{value} of shape {value.shape} is used element by element ({value.source})")
+    for value in matrices:
+        if value not in plan.whole:
+            raise Refused(f"a product with a matrix that changes from step to step ({value.source})")
+    return Signature(
+        plan.stepped, vectors, panels, len(plan.states), len(plan.outputs), len(plan.scratch), lengths, resets
+    )
+
+
+def emit(plan: Plan, dtype: torch.dtype, lanes: int, *, reverse: bool, lengths: bool, resets: bool, after: bool) -> ir.Module:
+    """The module with ``run(table, time, batch, begin, end)``: all steps for rows ``begin`` to ``end``.
+
+    ``reverse`` runs from the last step to the first. ``lengths``: rows are idle from their length on. ``resets``: rows
+    begin anew where flagged, before the step, or, with ``after``, their new state is zero after it (a backward loop).
+    """
+    return _Emitter(plan, dtype, lanes, reverse, lengths, resets, after).module
+
+
+class _Emitter:
+    def __init__(
+        self, plan: Plan, dtype: torch.dtype, lanes: int, reverse: bool, lengths: bool, resets: bool, after: bool
+    ) -> None:
+        self.plan, self.reverse, self.after = plan, reverse, after
+        self.takes = signature(plan, lengths, resets)
+        self.module = ir.Module("elman")
+        pointer = ir.PointerType()
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [pointer, I64, I64, I64, I64]), "run")
+        self.table, self.time, self.batch, self.begin, self.end = function.args
+        self.builder = b = ir.IRBuilder(function.append_basic_block("entry"))
+        self.simd = Simd(self.module, b, dtype, lanes)
+        count = itertools.count()
+
+        def following(n: int) -> list[ir.Value]:
+            slots = [b.gep(self.table, [ir.Constant(I64, next(count))], source_etype=pointer) for _ in range(n)]
+            return [b.load(slot, typ=pointer) for slot in slots]
+
+        takes = self.takes
+        self.stepped = dict(zip(takes.stepped, following(len(takes.stepped)), strict=True))
+        self.vectors = dict(zip(takes.vectors, following(len(takes.vectors)), strict=True))
+        self.panels = dict(zip(takes.panels, following(len(takes.panels)), strict=True))
+        self.states, self.outputs = following(takes.states), following(takes.outputs)
+        self.scratch = following(takes.scratch)
+        self.lengths = following(1)[0] if lengths else None
+        self.resets = following(1)[0] if resets else None
+        self.reset_states = following(takes.states) if resets and not after else []
+        cells = max((len(s.products) * tiling(s, lanes).vectors * tiling(s, lanes).rows for s in plan.stages), default=0)
+        self.sums = b.alloca(ir.ArrayType(self.simd.vector, max(cells, 1)))
+        with loop(b, ir.Constant(I64, 0), self.time, ir.Constant(I64, 1)) as step:
+            last = b.sub(self.time, ir.Constant(I64, 1))
+            self.t = b.sub(last, step) if reverse else step
+            for number, stage in enumerate(plan.stages):
+                self._stage(number, stage)
+        b.ret_void()
+
+    def _stage(self, number: int, stage: Stage) -> None:
+        """All column tiles: the full ones in a loop, what is left over as a narrower one."""
+        cut = tiling(stage, self.simd.lanes)
+        tile = cut.vectors * self.simd.lanes
+        full, rest = divmod(stage.width, tile)
+        panels = [panel for panel in self.takes.panels if panel.stage == number]
+        if full:
+            with loop(self.builder, ir.Constant(I64, 0), ir.Constant(I64, full), ir.Constant(I64, 1)) as index:
+                column = self.builder.mul(index, ir.Constant(I64, tile))
+                self._rows(stage, panels, cut, column, [None] * cut.vectors)
+        if rest:
+            counts: list[int | None] = [None] * (rest // self.simd.lanes)
+            if rest % self.simd.lanes:
+                counts.append(rest % self.simd.lanes)
+            self._rows(stage, panels, Tiling(len(counts), cut.rows), ir.Constant(I64, full * tile), counts)
+
+    def _rows(self, stage: Stage, panels: list[Panel], cut: Tiling, column: ir.Value, counts: list[int | None]) -> None:
+        """All row tiles of one column tile. Few rows left over take a kernel of fewer rows, some of them twice."""
+        b = self.builder
+        with loop(b, self.begin, self.end, ir.Constant(I64, cut.rows)) as row:
+            left = b.sub(self.end, row)
+            full = ir.Constant(I64, cut.rows)
+            here = b.select(b.icmp_signed("<", left, full), left, full)
+            if panels:
+                sizes = sorted({1, -(-cut.rows // 2), cut.rows})
+                self._kernels(panels, sizes, cut, row, here, column)
+            with loop(b, ir.Constant(I64, 0), here, ir.Constant(I64, 1)) as q:
+                self._pointwise(stage, panels, cut, b.add(row, q), q, column, counts)
+
+    def _kernels(
+        self, panels: list[Panel], sizes: list[int], cut: Tiling, row: ir.Value, here: ir.Value, column: ir.Value
+    ) -> None:
+        """The smallest kernel that has room for the rows here."""
+        b = self.builder
+        *smaller, largest = sizes
+        if not smaller:
+            self._products(panels, largest, cut, row, column)
+            return
+        with b.if_else(b.icmp_signed("<=", here, ir.Constant(I64, smaller[-1]))) as (few, many):
+            with few:
+                self._kernels(panels, smaller, cut, row, here, column)
+            with many:
+                self._products(panels, largest, cut, row, column)
+
+    def _products(self, panels: list[Panel], rows: int, cut: Tiling, row: ir.Value, column: ir.Value) -> None:
+        """The sums over k of ``rows`` rows by all products' vectors, left in ``self.sums``."""
+        b, simd, lanes = self.builder, self.simd, self.simd.lanes
+        last = b.sub(self.end, ir.Constant(I64, 1))
+        first_sum = 0
+        for panel in panels:
+            terms, sums = width(panel.left), len(panel.products) * cut.vectors
+            lefts = []
+            for q in range(rows):
+                wanted = b.add(row, ir.Constant(I64, q))
+                lefts.append(self._row(panel.left, b.select(b.icmp_signed("<", wanted, last), wanted, last)))
+            # Columns before this tile, all packed alike: each took terms * products values.
+            before = b.mul(column, ir.Constant(I64, terms * len(panel.products)))
+            unroll = UNROLL if terms % UNROLL == 0 else 1
+
+            def body(k: ir.Value, acc: list[ir.Value]) -> list[ir.Value]:
+                for u in range(unroll):
+                    at = b.add(k, ir.Constant(I64, u))
+                    base = b.add(before, b.mul(at, ir.Constant(I64, sums * lanes)))
+                    weights = [
+                        simd.load(self.panels[panel], b.add(base, ir.Constant(I64, n * lanes))) for n in range(sums)
+                    ]
+                    new = []
+                    for q in range(rows):
+                        broadcast = simd.splat(simd.load_scalar(lefts[q], at))
+                        new += [simd.fma(broadcast, weights[n], acc[q * sums + n]) for n in range(sums)]
+                    acc = new
+                return acc
+
+            zeros = [simd.const(0.0)] * (rows * sums)
+            found = carried_loop(
+                b, ir.Constant(I64, 0), ir.Constant(I64, terms), ir.Constant(I64, unroll), zeros, body
+            )
+            for q in range(rows):
+                for n in range(sums):
+                    b.store(found[q * sums + n], self._sum(cut.rows, ir.Constant(I64, q), first_sum + n))
+            first_sum += sums
+
+    def _sum(self, rows: int, q: ir.Value, n: int) -> ir.Value:
+        """The place of sum ``n`` of row ``q`` of the tile."""
+        index = self.builder.add(ir.Constant(I64, n * rows), q)
+        return self.builder.gep(self.sums, [index], source_etype=self.simd.vector)
+
+    def _pointwise(
+        self,
+        stage: Stage,
+        panels: list[Panel],
+        cut: Tiling,
+        row: ir.Value,
+        q: ir.Value,
+        column: ir.Value,
+        counts: list[int | None],
+    ) -> None:
+        """Every store of one row of the tile, vector by vector."""
+        order = [product for panel in panels for product in panel.products]
+        idle = None
+        if self.lengths is not None:
+            length = self._index(self.lengths, row, I64)
+            idle = self.builder.icmp_signed(">=", self.t, length)
+        for n, count in enumerate(counts):
+            place = self.builder.add(column, ir.Constant(I64, n * self.simd.lanes))
+            tile = _Tile(self, row, q, place, count, cut, n, {product: i for i, product in enumerate(order)})
+            values = [(store, tile.vector(store.value, store.offset)) for store in stage.stores]
+            for store, value in values:
+                tile.store(store, value, idle)
+
+    def _row(self, value: Value, row: ir.Value) -> ir.Value:
+        """The address of a row of a value that lies in memory, at this step."""
+        plan, size = self.plan, width(value)
+        if value in self.stepped:
+            return self._address(self.stepped[value], self._flat(self.t, row), size)
+        if value in plan.states:
+            return self._old_state(plan.states.index(value), row)
+        new_states = plan.core.outputs[: len(plan.states)]
+        if value in new_states:
+            return self._new_state(new_states.index(value), row)
+        return self._address(self.scratch[plan.scratch.index(value)], row, size)
+
+    def _old_state(self, index: int, row: ir.Value) -> ir.Value:
+        size = width(self.plan.states[index])
+        # The stack of a state has T + 1 places: the state before step t lies at t, or at t + 1 in reverse.
+        at = self.builder.add(self.t, ir.Constant(I64, 1)) if self.reverse else self.t
+        address = self._address(self.states[index], self._flat(at, row), size)
+        if not self.reset_states:
+            return address
+        return self.builder.select(self._flagged(row), self._address(self.reset_states[index], row, size), address)
+
+    def _new_state(self, index: int, row: ir.Value) -> ir.Value:
+        at = self.t if self.reverse else self.builder.add(self.t, ir.Constant(I64, 1))
+        return self._address(self.states[index], self._flat(at, row), width(self.plan.states[index]))
+
+    def _flagged(self, row: ir.Value) -> ir.Value:
+        flag = self._index(self.resets, self._flat(self.t, row), ir.IntType(8))
+        return self.builder.icmp_unsigned("!=", flag, ir.Constant(ir.IntType(8), 0))
+
+    def _flat(self, t: ir.Value, row: ir.Value) -> ir.Value:
+        return self.builder.add(self.builder.mul(t, self.batch), row)
+
+    def _address(self, pointer: ir.Value, row: ir.Value, size: int) -> ir.Value:
+        offset = self.builder.mul(row, ir.Constant(I64, size))
+        return self.builder.gep(pointer, [offset], source_etype=self.simd.scalar)
+
+    def _index(self, pointer: ir.Value, index: ir.Value, kind: ir.Type) -> ir.Value:
+        return self.builder.load(self.builder.gep(pointer, [index], source_etype=kind), typ=kind)
+
+
+class _Tile:
+    """One vector of one row: computes values by asking for what they are made of, each once."""
+
+    def __init__(
+        self,
+        emitter: _Emitter,
+        row: ir.Value,
+        q: ir.Value,
+        column: ir.Value,
+        count: int | None,
+        cut: Tiling,
+        vector: int,
+        sums: dict[tuple[Value, int], int],
+    ) -> None:
+        self.emitter, self.row, self.q, self.column, self.count = emitter, row, q, column, count
+        self.cut, self.number, self.sums = cut, vector, sums
+        self.known: dict[tuple[Value, int], Any] = {}
+
+    def vector(self, value: Value, offset: int) -> Any:
+        """The columns of ``value`` that start ``offset`` after the tile's: a vector, or a number that is everywhere."""
+        key = (value, offset)
+        if key not in self.known:
+            self.known[key] = self._compute(value, offset)
+        return self.known[key]
+
+    def _compute(self, value: Value, offset: int) -> Any:
+        emitter, simd = self.emitter, self.emitter.simd
+        moved = column_source(value, offset)
+        if moved is not None:
+            return self.vector(*moved)
+        if value.op is None or value in emitter.plan.whole:
+            return self._read(value, offset)
+        if value.op in FILLS:
+            return float(value.args[0] if value.op is aten.scalar_tensor.default else _fill(value))
+        if value.op in PRODUCTS:
+            place = emitter._sum(self.cut.rows, self.q, self.sums[value, offset] * self.cut.vectors + self.number)
+            total = emitter.builder.load(place, typ=simd.vector)
+            return simd.add(self._wide(self.vector(value.args[0], offset)), total) if value.op is aten.addmm.default else total
+        if value.op not in POINTWISE:
+            raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
+        args = [self._argument(each, offset) for each in value.args]
+        if value.op is aten.add.Tensor and not value.kwargs and 0.0 in [a for a in args if isinstance(a, float)]:
+            return args[0] if args[1] == 0.0 else args[1]  # zeros around a scattered piece
+        return POINTWISE[value.op](simd, *args, **{k: self._argument(v, offset) for k, v in value.kwargs.items()})
+
+    def _argument(self, argument: Any, offset: int) -> Any:
+        if isinstance(argument, Value):
+            return self.vector(argument, offset if width(argument) > 1 else 0)
+        return argument
+
+    def _read(self, value: Value, offset: int) -> Any:
+        emitter, simd = self.emitter, self.emitter.simd
+        base = emitter.vectors[value] if value in emitter.vectors else emitter._row(value, self.row)
+        if width(value) == 1:
+            return simd.splat(simd.load_scalar(base, ir.Constant(I64, 0)))
+        return simd.load(base, emitter.builder.add(self.column, ir.Constant(I64, offset)), self.count)
+
+    def _wide(self, value: Any) -> ir.Value:
+        return self.emitter.simd.const(value) if isinstance(value, int | float) else value
+
+    def store(self, store: Store, value: Any, idle: ir.Value | None) -> None:
+        """Writes a value to its buffer; idle rows keep their state and give zeros."""
+        emitter, simd, b = self.emitter, self.emitter.simd, self.emitter.builder
+        value = self._wide(value)
+        zero = simd.const(0.0)
+        if store.kind == "state":
+            base = emitter._new_state(store.index, self.row)
+            if emitter.after and emitter.resets is not None:
+                value = b.select(emitter._flagged(self.row), zero, value)
+            if idle is not None:
+                value = b.select(idle, self._kept(store), value)
+        elif store.kind == "output":
+            base = emitter._address(
+                emitter.outputs[store.index],
+                emitter._flat(emitter.t, self.row),
+                width(emitter.plan.outputs[store.index]),
+            )
+            if idle is not None:
+                value = b.select(idle, zero, value)
+        else:
+            base = emitter._address(
+                emitter.scratch[store.index], self.row, width(emitter.plan.scratch[store.index])
+            )
+        simd.store(value, base, b.add(self.column, ir.Constant(I64, store.offset)), self.count)
+
+    def _kept(self, store: Store) -> ir.Value:
+        """The state as it was, resets not heeded: a row beyond its end is not reset either."""
+        emitter = self.emitter
+        at = emitter.builder.add(emitter.t, ir.Constant(I64, 1)) if emitter.reverse else emitter.t
+        size = width(emitter.plan.states[store.index])
+        base = emitter._address(emitter.states[store.index], emitter._flat(at, self.row), size)
+        column = emitter.builder.add(self.column, ir.Constant(I64, store.offset))
+        return emitter.simd.load(base, column, self.count)
+
+
+def _fill(value: Value) -> float:
+    return float(0 if value.op is aten.zeros_like.default else value.args[1])

@@ -1,0 +1,32 @@
+"""Run a graph with ordinary PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from .trace import ROWS, Graph, Value
+
+
+def evaluate(graph: Graph, known: dict[Value, Tensor], rows: int) -> None:
+    """Adds the graph's values to ``known``, which holds its inputs; ``rows`` stands where the trace left them open.
+
+    >>> from elman.engine.trace import trace
+    >>> import torch
+    >>> graph = trace(lambda x: [x.sum(-1)], lambda rows: [torch.zeros(rows, 3)])
+    >>> known = {graph.inputs[0]: torch.ones(2, 3)}
+    >>> evaluate(graph, known, rows=2)
+    >>> known[graph.outputs[0]]
+    tensor([3., 3.])
+    """
+
+    def actual(argument: Any) -> Any:
+        if isinstance(argument, tuple):
+            return [actual(each) for each in argument]
+        if isinstance(argument, Value):
+            return known[argument]
+        return rows if argument is ROWS else argument
+
+    for value in graph.values:
+        known[value] = value.op(*map(actual, value.args), **{name: actual(each) for name, each in value.kwargs.items()})

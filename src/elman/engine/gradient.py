@@ -1,0 +1,156 @@
+"""Gradient: the backward pass of a loop is a loop again, run the other way, whose step is the step's vector-Jacobian product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vjp
+
+from .evaluate import evaluate
+from .operators import is_pointwise
+from .split import Split, ancestors, split
+from .trace import ROWS, Graph, Value, flat, trace
+
+
+@dataclass
+class Gradient:
+    """The backward loop of a core graph.
+
+    ``parts`` is the split step. Its per-step inputs, in order: the core's own (``stepped``), the states before the
+    step (``before``), the states after it (``after``), values of the forward loop kept for it (``saved``: the forward
+    value each stands for), and the gradients of the core's further outputs (``given``). The carried states are the
+    gradients of the states (``carried``). Its results are the gradients of the once-values and of the per-step inputs.
+    """
+
+    parts: Split
+    whole: list[Value]
+    stepped: list[Value]
+    before: list[Value]
+    after: list[Value]
+    saved: dict[Value, Value]
+    given: list[Value]
+    carried: list[Value]
+    results: list[Value]
+
+
+def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], stepped: Sequence[Value]) -> Gradient:
+    """Traces the vector-Jacobian product of one step and decides what of the forward pass it keeps and what it redoes."""
+    given = core.outputs[len(states) :]
+    counts = [len(whole), len(stepped), len(states), len(given), len(states)]
+
+    def backward(*tensors: Tensor) -> Sequence[Tensor]:
+        *primals, given_gradients, state_gradients = _groups(tensors, counts)
+        rows = len(state_gradients[0])
+
+        def forward(*inputs: Tensor) -> tuple[Tensor, ...]:
+            known = dict(zip([*whole, *stepped, *states], inputs, strict=True))
+            evaluate(core, known, rows)
+            return tuple(known[value] for value in core.outputs)
+
+        _, pull = vjp(forward, *(each for group in primals for each in group))
+        return pull((*state_gradients, *given_gradients))
+
+    like = [*whole, *stepped, *states, *given, *states]
+    graph = trace(backward, lambda rows: [_example(value, rows) for value in like])
+    groups = _groups(graph.inputs, counts)
+    stand_ins, after, saved = _kept(graph, core, dict(zip(graph.inputs, [*whole, *stepped, *states])), list(states))
+    graph = _replaced(graph, stand_ins)
+    graph.inputs = [*groups[0], *groups[1], *groups[2], *after, *saved, *groups[3], *groups[4]]
+    results = graph.outputs[: len(whole) + len(stepped)]
+    parts = split(graph, len(whole), len(states))
+    return Gradient(parts, groups[0], groups[1], groups[2], after, saved, groups[3], groups[4], results)
+
+
+def _kept(
+    graph: Graph, core: Graph, known: dict[Value, Value], states: list[Value]
+) -> tuple[dict[Value, Value], list[Value], dict[Value, Value]]:
+    """Which values of the backward graph the forward pass has computed already, and what becomes of each that is used.
+
+    A new state is there anyway; what follows from values at hand without a product is redone; the rest is saved.
+    """
+    twins = _twins(graph, core, known)
+    new_states = core.outputs[: len(states)]
+    used = {source for value in graph.values if value not in twins for source in value.inputs if source in twins}
+    used |= {output for output in graph.outputs if output in twins}
+    after = [_stand_in(value, "after") for value in states]
+    stand_ins: dict[Value, Value] = {}
+    saved: dict[Value, Value] = {}
+    at_hand = {value for value in graph.inputs}
+    at_hand |= {value for value in graph.values if not value.by_row and not ancestors([value]) & set(known_rows(graph))}
+    for value in graph.values:
+        if value not in twins:
+            continue
+        if twins[value] in new_states:
+            stand_ins[value] = after[new_states.index(twins[value])]
+            at_hand.add(value)
+        elif is_pointwise(value) and all(source in at_hand for source in value.inputs):
+            at_hand.add(value)
+        elif value in used:
+            stand_ins[value] = _stand_in(value, "saved")
+            saved[stand_ins[value]] = twins[value]
+            at_hand.add(value)
+    return stand_ins, after, saved
+
+
+def known_rows(graph: Graph) -> list[Value]:
+    return [value for value in graph.inputs if value.by_row]
+
+
+def _twins(graph: Graph, core: Graph, known: dict[Value, Value]) -> dict[Value, Value]:
+    """Values of ``graph`` that compute what a value of ``core`` computes, by operator and arguments."""
+
+    def key(value: Value, names: dict[Value, Any]) -> Any:
+        return value.op, _hashable(value.args, names), _hashable(value.kwargs, names), value.shape
+
+    in_core = {key(value, {}): value for value in core.values}
+    twins = dict(known)
+    for value in graph.values:
+        if all(source in twins for source in value.inputs):
+            twin = in_core.get(key(value, twins))
+            if twin is not None:
+                twins[value] = twin
+    return {value: twin for value, twin in twins.items() if value.op is not None}
+
+
+def _hashable(arguments: Any, names: dict[Value, Any]) -> Any:
+    if isinstance(arguments, tuple | list):
+        return tuple(_hashable(each, names) for each in arguments)
+    if isinstance(arguments, dict):
+        return tuple((name, _hashable(each, names)) for name, each in sorted(arguments.items()))
+    return names.get(arguments, arguments) if isinstance(arguments, Value) else arguments
+
+
+def _replaced(graph: Graph, stand_ins: dict[Value, Value]) -> Graph:
+    """The graph with some values replaced by inputs, and without what nobody needs any more."""
+
+    def swap(argument: Any) -> Any:
+        if isinstance(argument, tuple):
+            return tuple(map(swap, argument))
+        return stand_ins.get(argument, argument) if isinstance(argument, Value) else argument
+
+    for value in graph.values:
+        value.args = swap(value.args)
+        value.kwargs = {name: swap(each) for name, each in value.kwargs.items()}
+    outputs = [stand_ins.get(output, output) for output in graph.outputs]
+    alive = ancestors(outputs)
+    return Graph(graph.inputs, [value for value in graph.values if value in alive], outputs)
+
+
+def _stand_in(value: Value, name: str) -> Value:
+    return Value(None, (), {}, value.shape, value.dtype, f"{name}_{value.name}", value.source)
+
+
+def _example(value: Value, rows: int) -> Tensor:
+    return torch.zeros([rows if size is ROWS else size for size in value.shape], dtype=value.dtype)
+
+
+def _groups(items: Sequence[Any], counts: Sequence[int]) -> list[list[Any]]:
+    groups, begin = [], 0
+    for count in counts:
+        groups.append(list(items[begin : begin + count]))
+        begin += count
+    return groups

@@ -1,0 +1,231 @@
+"""The loop as one differentiable operation, and a whole compiled scan around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .evaluate import evaluate
+from .gradient import Gradient, differentiate
+from .operators import width
+from .plan import Plan, make_plan
+from .split import Split, split
+from .trace import Graph, Refused, Value, trace
+
+
+class Kernel(Protocol):
+    """A compiled plan: runs all steps, filling the stacks of states (T + 1, B, N) and the outputs (T, B, N)."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        whole: dict[Value, Tensor],
+        stepped: dict[Value, Tensor],
+        stacks: list[Tensor],
+        outputs: list[Tensor],
+        *,
+        reverse: bool,
+        lengths: Tensor | None,
+        resets: Tensor | None,
+        reset_states: list[Tensor] | None,
+    ) -> None: ...
+
+
+@dataclass
+class Program:
+    """A traced step in its parts, with the plans of its loop: for inference, for training, and of the gradient."""
+
+    inputs: list[Value]
+    states: list[Value]
+    parameters: list[Value]
+    outputs: list[Value]
+    parts: Split
+    gradient: Gradient
+    whole: list[Value]
+    stepped: list[Value]
+    inference: Plan
+    training: Plan
+    backward: Plan
+
+
+def make_program(
+    step: Callable[..., Sequence[Tensor]],
+    parameters: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+) -> Program:
+    """Traces ``step(*parameters, *inputs, *states) -> (outputs..., new states...)`` and plans its loop.
+
+    ``inputs`` and ``states`` are examples with the batch first. Raises ``Refused`` with the reason where it cannot.
+    """
+
+    def examples(rows: int) -> list[Tensor]:
+        return [*parameters, *(each.new_zeros(rows, *each.shape[1:]) for each in (*inputs, *states))]
+
+    graph = trace(step, examples)
+    first, last = len(parameters), len(graph.inputs) - len(states)
+    parts = split(graph, first, len(states))
+    state_values = graph.inputs[last:]
+    core = parts.core
+    if any(value in parts.post.inputs or value in graph.outputs for value in state_values):
+        raise Refused("the step's output is computed from the old state by something that feeds no later step")
+    stepped = [value for value in core.inputs if value.by_row and value not in state_values]
+    whole = [value for value in core.inputs if not value.by_row]
+    gradient = differentiate(core, state_values, whole, stepped)
+    kept = Graph(core.inputs, core.values, [*core.outputs, *gradient.saved.values()])
+    results = graph.outputs[: len(graph.outputs) - len(states)]
+    return Program(
+        graph.inputs[first:last],
+        state_values,
+        graph.inputs[:first],
+        results,
+        parts,
+        gradient,
+        whole,
+        stepped,
+        make_plan(core, state_values),
+        make_plan(kept, state_values),
+        make_plan(gradient.parts.core, gradient.carried),
+    )
+
+
+def scan_compiled(
+    program: Program,
+    kernel: Kernel,
+    parameters: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    *,
+    reverse: bool = False,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+    reset_states: Sequence[Tensor] | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs (T, B, ...) and final states of a scan over ``inputs`` (T, B, ...)."""
+    time, batch = inputs[0].shape[:2]
+    known = dict(zip(program.parameters, parameters, strict=True))
+    known |= {value: each.flatten(0, 1) for value, each in zip(program.inputs, inputs, strict=True)}
+    evaluate(program.parts.once, known, time * batch)
+    evaluate(program.parts.pre, known, time * batch)
+    stepped = [known[value].unflatten(0, (time, batch)) for value in program.stepped]
+    call = _Call(program, kernel, reverse, lengths, resets, None if reset_states is None else list(reset_states))
+    made = _Loop.apply(call, *(known[value] for value in program.whole), *stepped, *states)
+    final, outputs = made[: len(states)], made[len(states) :]
+    looped = program.parts.core.outputs[len(states) :]
+    known |= {value: each.flatten(0, 1) for value, each in zip(looped, outputs, strict=True)}
+    evaluate(program.parts.post, known, time * batch)
+    results = [known[value].unflatten(0, (time, batch)) for value in program.outputs]
+    if lengths is not None and program.parts.post.values:
+        idle = _idle(time, lengths)
+        results = [each.masked_fill(idle.view(time, batch, *[1] * (each.dim() - 2)), 0) for each in results]
+    return results, list(final)
+
+
+@dataclass
+class _Call:
+    """What one run of the loop is told besides tensors that may need gradients."""
+
+    program: Program
+    kernel: Kernel
+    reverse: bool
+    lengths: Tensor | None
+    resets: Tensor | None
+    reset_states: list[Tensor] | None
+
+
+class _Loop(torch.autograd.Function):
+    """(whole..., stepped..., states...) -> (final states..., outputs...)."""
+
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+        program = call.program
+        counts = (len(program.whole), len(program.stepped))
+        whole = [each.contiguous() for each in tensors[: counts[0]]]
+        stepped = [each.contiguous() for each in tensors[counts[0] : sum(counts)]]
+        states = tensors[sum(counts) :]
+        plan = program.training if any(ctx.needs_input_grad) else program.inference
+        time, batch = stepped[0].shape[:2] if stepped else (0, len(states[0]))
+        stacks = [each.new_empty(time + 1, *each.shape) for each in states]
+        for stack, state in zip(stacks, states, strict=True):
+            stack[time if call.reverse else 0] = state
+        like = states[0]
+        outputs = [like.new_empty(time, batch, *value.shape[1:]) for value in plan.outputs]
+        call.kernel(
+            plan,
+            dict(zip(program.whole, whole, strict=True)),
+            dict(zip(program.stepped, stepped, strict=True)),
+            stacks,
+            outputs,
+            reverse=call.reverse,
+            lengths=call.lengths,
+            resets=call.resets,
+            reset_states=call.reset_states,
+        )
+        ctx.call, ctx.counts, ctx.saved_outputs = call, counts, dict(zip(plan.outputs, outputs, strict=True))
+        ctx.save_for_backward(*whole, *stepped, *stacks)
+        after = [stack[:-1] if call.reverse else stack[1:] for stack in stacks]
+        if call.lengths is not None:
+            idle = _idle(time, call.lengths).unsqueeze(-1)
+            after = [each.masked_fill(idle, 0) for each in after]
+        made = dict(zip(plan.outputs, outputs, strict=True)) | dict(zip(plan.core.outputs, after, strict=False))
+        final = [stack[0 if call.reverse else time].clone() for stack in stacks]
+        return (*final, *(made[value] for value in program.parts.core.outputs[len(states) :]))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        call: _Call = ctx.call
+        program, gradient = call.program, call.program.gradient
+        whole_count, stepped_count = ctx.counts
+        tensors = ctx.saved_tensors
+        whole, stepped = tensors[:whole_count], tensors[whole_count : whole_count + stepped_count]
+        stacks = tensors[whole_count + stepped_count :]
+        count = len(stacks)
+        time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
+        before = [stack[1:] if call.reverse else stack[:-1] for stack in stacks]
+        if call.resets is not None and call.reset_states is not None:
+            flags = call.resets.unsqueeze(-1)
+            before = [torch.where(flags, state, each) for state, each in zip(call.reset_states, before, strict=True)]
+        after = [stack[:-1] if call.reverse else stack[1:] for stack in stacks]
+        final, given = gradients[:count], gradients[count:]
+        known: dict[Value, Tensor] = dict(zip(gradient.whole, whole, strict=True))
+        for values, group in ((gradient.stepped, stepped), (gradient.before, before), (gradient.after, after)):
+            known |= {value: each.flatten(0, 1) for value, each in zip(values, group, strict=True)}
+        known |= {value: ctx.saved_outputs[twin].flatten(0, 1) for value, twin in gradient.saved.items()}
+        for value, each in zip(gradient.given, given, strict=True):
+            known[value] = (stacks[0].new_zeros(time, batch, *value.shape[1:]) if each is None else each).flatten(0, 1)
+        evaluate(gradient.parts.once, known, time * batch)
+        evaluate(gradient.parts.pre, known, time * batch)
+        plan = program.backward
+        carried = [stack.new_empty(stack.shape) for stack in stacks]
+        for stack, each in zip(carried, final, strict=True):
+            stack[0 if call.reverse else time] = 0 if each is None else each
+        outputs = [stacks[0].new_empty(time, batch, *value.shape[1:]) for value in plan.outputs]
+        call.kernel(
+            plan,
+            {value: known[value].contiguous() for value in plan.whole},
+            {value: known[value].contiguous().unflatten(0, (time, batch)) for value in plan.stepped},
+            carried,
+            outputs,
+            reverse=not call.reverse,
+            lengths=call.lengths,
+            resets=call.resets,
+            reset_states=None,
+        )
+        known |= {value: each.flatten(0, 1) for value, each in zip(plan.outputs, outputs, strict=True)}
+        new = plan.core.outputs[:count]
+        moved = [stack[1:] if call.reverse else stack[:-1] for stack in carried]
+        known |= {value: each.flatten(0, 1) for value, each in zip(new, moved, strict=True)}
+        evaluate(gradient.parts.post, known, time * batch)
+        found = [known[value] for value in gradient.results]
+        states = [stack[time if call.reverse else 0] for stack in carried]
+        shaped = [each.unflatten(0, (time, batch)) for each in found[whole_count:]]
+        return (None, *found[:whole_count], *shaped, *states)
+
+
+def _idle(time: int, lengths: Tensor) -> Tensor:
+    """(T, B): whether a row has ended before a step."""
+    return torch.arange(time, device=lengths.device).unsqueeze(1) >= lengths

@@ -1,0 +1,177 @@
+"""Plan: a loop as a short list of stages, each a few products and the pointwise program of one tile of columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from .operators import COLUMNS, FILLS, PRODUCTS, SAME, is_pointwise, operand, width
+from .trace import Graph, Refused, Value, operator_name
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Store:
+    """Columns ``offset`` to ``offset + width`` of a value, written to a buffer.
+
+    ``kind`` says which: a carried state, an output (one row a step), or scratch that a later stage's product reads.
+    """
+
+    value: Value
+    offset: int
+    width: int
+    kind: Literal["state", "output", "scratch"]
+    index: int
+
+
+@dataclass
+class Stage:
+    """All stores of one width that can be computed at one time: a loop over tiles of columns.
+
+    ``products`` are the (product, column offset) pairs whose sums a tile starts from.
+    """
+
+    width: int
+    stores: list[Store]
+    products: list[tuple[Value, int]] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What a backend turns into code.
+
+    ``stepped`` are read one row a step, ``whole`` are the same at every step, ``states`` are carried. ``scratch`` are
+    values that must lie in memory as a product's left operand before the next stage begins.
+    """
+
+    core: Graph
+    states: list[Value]
+    stepped: list[Value]
+    whole: list[Value]
+    outputs: list[Value]
+    scratch: list[Value]
+    stages: list[Stage]
+
+
+def make_plan(core: Graph, states: list[Value]) -> Plan:
+    """Orders the loop's work into stages.
+
+    Raises ``Refused`` for an operator that has no place in the loop, naming its line.
+    """
+    for value in core.values:
+        if not (is_pointwise(value) or value.op in PRODUCTS):
+            raise Refused(f"{operator_name(value)} on {value.shape} cannot run inside the loop ({value.source})")
+    stepped = [value for value in core.inputs if value.by_row and value not in states]
+    whole = [value for value in core.inputs if not value.by_row]
+    for value in [*states, *stepped, *core.values]:
+        if value.by_row and len(value.shape) > 2:
+            raise Refused(f"the loop works on rows of numbers, but {value} is {value.shape} ({value.source})")
+    new_states = core.outputs[: len(states)]
+    # A new state is kept at every step, so an output that equals one needs no buffer of its own.
+    outputs = [value for value in dict.fromkeys(core.outputs[len(states) :]) if value not in new_states]
+    ready = _stage_numbers(core, set(core.inputs))
+    operands = dict.fromkeys(operand(value) for value in core.values if value.op in PRODUCTS)
+    scratch = [value for value in operands if value.op is not None and value not in new_states]
+    wanted = [
+        *((value, "state", index) for index, value in enumerate(new_states)),
+        *((value, "output", index) for index, value in enumerate(outputs)),
+        *((value, "scratch", index) for index, value in enumerate(scratch)),
+    ]
+    stages: dict[tuple[int, int], Stage] = {}
+    for value, kind, index in wanted:
+        edges = [0, *sorted(_edges(value) - {0, width(value)}), width(value)]
+        for begin, end in zip(edges, edges[1:], strict=False):
+            number = _stage_of(value, begin, ready)
+            stage = stages.setdefault((number, end - begin), Stage(end - begin, []))
+            stage.stores.append(Store(value, begin, end - begin, kind, index))  # type: ignore[arg-type]
+    ordered = [stages[key] for key in sorted(stages, key=lambda key: (key[0], -key[1]))]
+    for stage in ordered:
+        found: dict[tuple[Value, int], None] = {}
+        for store in stage.stores:
+            _collect_products(store.value, store.offset, found)
+        stage.products = list(found)
+        for product, offset in stage.products:
+            if offset + stage.width > width(product):
+                raise Refused(f"a product of width {width(product)} is spread over {stage.width} columns ({product.source})")
+    return Plan(core, states, stepped, whole, outputs, scratch, ordered)
+
+
+def _stage_numbers(core: Graph, given: set[Value]) -> dict[Value, int]:
+    """The stage at whose end each value is there: a product of a computed value waits for the stage after it."""
+    numbers = dict.fromkeys(given, 0)
+    for value in core.values:
+        number = max((numbers[source] for source in value.inputs), default=0)
+        if value.op in PRODUCTS:
+            left = operand(value)
+            number = max(number, numbers[left] + (left not in given))
+        numbers[value] = number
+    return numbers
+
+
+def _stage_of(value: Value, offset: int, numbers: dict[Value, int]) -> int:
+    """The stage of some columns of a value, which may be there before its other columns."""
+    pieces = column_source(value, offset)
+    if pieces is None:
+        return numbers[value]
+    source, at = pieces
+    return _stage_of(source, at, numbers) if isinstance(source, Value) else 0
+
+
+def column_source(value: Value, offset: int) -> tuple[Value, int] | None:
+    """Where column ``offset`` of a mere arrangement of columns comes from; ``None`` for a computed value."""
+    if value.op is aten.slice.Tensor:
+        return value.args[0], offset + (value.args[2] or 0)
+    if value.op in SAME:
+        return value.args[0], offset
+    if value.op is aten.cat.default:
+        for piece in value.args[0]:
+            if offset < width(piece):
+                return piece, offset
+            offset -= width(piece)
+    if value.op is aten.slice_scatter.default:
+        base, piece = value.args[:2]
+        begin, end = value.args[3] or 0, min(value.args[4], width(value))
+        return (piece, offset - begin) if begin <= offset < end else (base, offset)
+    return None
+
+
+def _edges(value: Value, seen: dict[Value, set[int]] | None = None) -> set[int]:
+    """The columns at which the expression behind a value changes, 0 and its width included."""
+    seen = {} if seen is None else seen
+    if value not in seen:
+        size = width(value)
+        found = {0, size}
+        if value.op is aten.slice.Tensor:
+            begin = value.args[2] or 0
+            found |= {edge - begin for edge in _edges(value.args[0], seen) if begin < edge < begin + size}
+        elif value.op is aten.cat.default:
+            begin = 0
+            for piece in value.args[0]:
+                found |= {begin + edge for edge in _edges(piece, seen)}
+                begin += width(piece)
+        elif value.op is aten.slice_scatter.default:
+            begin, end = value.args[3] or 0, min(value.args[4], size)
+            found |= {begin + edge for edge in _edges(value.args[1], seen)} | {begin, end}
+            found |= {edge for edge in _edges(value.args[0], seen) if not begin < edge < end}
+        elif value.op is not None and value.op not in PRODUCTS and value.op not in FILLS:
+            for source in value.inputs:
+                if width(source) == size:
+                    found |= _edges(source, seen)
+        seen[value] = found
+    return seen[value]
+
+
+def _collect_products(value: Value, offset: int, found: dict[tuple[Value, int], None]) -> None:
+    moved = column_source(value, offset)
+    if moved is not None:
+        _collect_products(*moved, found)
+    elif value.op in PRODUCTS:
+        found[(value, offset)] = None
+        if value.op is aten.addmm.default:
+            _collect_products(value.args[0], offset, found)
+    elif value.op is not None and value.op not in FILLS and value.op not in COLUMNS:
+        for source in value.inputs:
+            _collect_products(source, offset if width(source) > 1 else 0, found)
