@@ -256,7 +256,14 @@ def test_resuming_with_a_changed_text(refused: Refused, call: Any) -> None:
 
 # Cells of the user's own
 
-CELL = "import torch\nfrom elman import Cell\n\nclass OwnCell(Cell):\n    gates = ('n',)\n    def step(self, x, h):\n        {}\n"
+CELL = """import torch
+from elman import Cell
+
+class OwnCell(Cell):
+    gates = ("n",)
+    def step(self, x, h):
+        {}
+"""
 
 
 @pytest.mark.parametrize(

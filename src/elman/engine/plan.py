@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from .operators import COLUMNS, FILLS, PRODUCTS, SAME, is_pointwise, operand, width
+from .operators import FILLS, PRODUCTS, SAME, is_pointwise, operand, width
 from .trace import Graph, Refused, Value, operator_name
 
 aten = torch.ops.aten
@@ -54,6 +54,7 @@ class Plan:
     outputs: list[Value]
     scratch: list[Value]
     stages: list[Stage]
+    compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
 def make_plan(core: Graph, states: list[Value]) -> Plan:
@@ -72,9 +73,11 @@ def make_plan(core: Graph, states: list[Value]) -> Plan:
     new_states = core.outputs[: len(states)]
     # A new state is kept at every step, so an output that equals one needs no buffer of its own.
     outputs = [value for value in dict.fromkeys(core.outputs[len(states) :]) if value not in new_states]
-    ready = _stage_numbers(core, set(core.inputs))
+    given = set(core.inputs)
+    ready = _stage_numbers(core, given)
     operands = dict.fromkeys(operand(value) for value in core.values if value.op in PRODUCTS)
-    scratch = [value for value in operands if value.op is not None and value not in new_states]
+    at_hand = {*core.inputs, *new_states, *outputs}
+    scratch = [value for value in operands if value not in at_hand]
     wanted = [
         *((value, "state", index) for index, value in enumerate(new_states)),
         *((value, "output", index) for index, value in enumerate(outputs)),
@@ -82,16 +85,16 @@ def make_plan(core: Graph, states: list[Value]) -> Plan:
     ]
     stages: dict[tuple[int, int], Stage] = {}
     for value, kind, index in wanted:
-        edges = [0, *sorted(_edges(value) - {0, width(value)}), width(value)]
+        edges = [0, *sorted(_edges(value, given, {}) - {0, width(value)}), width(value)]
         for begin, end in zip(edges, edges[1:], strict=False):
-            number = _stage_of(value, begin, ready)
+            number = _stage_of(value, begin, ready, given)
             stage = stages.setdefault((number, end - begin), Stage(end - begin, []))
             stage.stores.append(Store(value, begin, end - begin, kind, index))  # type: ignore[arg-type]
     ordered = [stages[key] for key in sorted(stages, key=lambda key: (key[0], -key[1]))]
     for stage in ordered:
         found: dict[tuple[Value, int], None] = {}
         for store in stage.stores:
-            _collect_products(store.value, store.offset, found)
+            _collect_products(store.value, store.offset, given, found)
         stage.products = list(found)
         for product, offset in stage.products:
             if offset + stage.width > width(product):
@@ -111,13 +114,10 @@ def _stage_numbers(core: Graph, given: set[Value]) -> dict[Value, int]:
     return numbers
 
 
-def _stage_of(value: Value, offset: int, numbers: dict[Value, int]) -> int:
+def _stage_of(value: Value, offset: int, numbers: dict[Value, int], given: set[Value]) -> int:
     """The stage of some columns of a value, which may be there before its other columns."""
-    pieces = column_source(value, offset)
-    if pieces is None:
-        return numbers[value]
-    source, at = pieces
-    return _stage_of(source, at, numbers) if isinstance(source, Value) else 0
+    moved = None if value in given else column_source(value, offset)
+    return numbers[value] if moved is None else _stage_of(*moved, numbers, given)
 
 
 def column_source(value: Value, offset: int) -> tuple[Value, int] | None:
@@ -138,40 +138,44 @@ def column_source(value: Value, offset: int) -> tuple[Value, int] | None:
     return None
 
 
-def _edges(value: Value, seen: dict[Value, set[int]] | None = None) -> set[int]:
+def _edges(value: Value, given: set[Value], seen: dict[Value, set[int]]) -> set[int]:
     """The columns at which the expression behind a value changes, 0 and its width included."""
-    seen = {} if seen is None else seen
-    if value not in seen:
-        size = width(value)
-        found = {0, size}
-        if value.op is aten.slice.Tensor:
-            begin = value.args[2] or 0
-            found |= {edge - begin for edge in _edges(value.args[0], seen) if begin < edge < begin + size}
-        elif value.op is aten.cat.default:
-            begin = 0
-            for piece in value.args[0]:
-                found |= {begin + edge for edge in _edges(piece, seen)}
-                begin += width(piece)
-        elif value.op is aten.slice_scatter.default:
-            begin, end = value.args[3] or 0, min(value.args[4], size)
-            found |= {begin + edge for edge in _edges(value.args[1], seen)} | {begin, end}
-            found |= {edge for edge in _edges(value.args[0], seen) if not begin < edge < end}
-        elif value.op is not None and value.op not in PRODUCTS and value.op not in FILLS:
-            for source in value.inputs:
-                if width(source) == size:
-                    found |= _edges(source, seen)
-        seen[value] = found
-    return seen[value]
+    if value in seen:
+        return seen[value]
+    size = width(value)
+    found = {0, size}
+    if value in given or value.op in PRODUCTS or value.op in FILLS:
+        pass
+    elif value.op is aten.slice.Tensor:
+        begin = value.args[2] or 0
+        inner = _edges(value.args[0], given, seen)
+        found |= {edge - begin for edge in inner if begin < edge < begin + size}
+    elif value.op is aten.cat.default:
+        begin = 0
+        for piece in value.args[0]:
+            found |= {begin + edge for edge in _edges(piece, given, seen)}
+            begin += width(piece)
+    elif value.op is aten.slice_scatter.default:
+        begin, end = value.args[3] or 0, min(value.args[4], size)
+        found |= {begin + edge for edge in _edges(value.args[1], given, seen)} | {begin, end}
+        found |= {edge for edge in _edges(value.args[0], given, seen) if not begin < edge < end}
+    else:
+        found |= {edge for source in value.inputs if width(source) == size for edge in _edges(source, given, seen)}
+    seen[value] = found
+    return found
 
 
-def _collect_products(value: Value, offset: int, found: dict[tuple[Value, int], None]) -> None:
+def _collect_products(value: Value, offset: int, given: set[Value], found: dict[tuple[Value, int], None]) -> None:
+    """The products, with their columns, that a value's columns from ``offset`` on are made of."""
+    if value in given or value.op in FILLS:
+        return
     moved = column_source(value, offset)
     if moved is not None:
-        _collect_products(*moved, found)
+        _collect_products(*moved, given, found)
     elif value.op in PRODUCTS:
         found[(value, offset)] = None
         if value.op is aten.addmm.default:
-            _collect_products(value.args[0], offset, found)
-    elif value.op is not None and value.op not in FILLS and value.op not in COLUMNS:
+            _collect_products(value.args[0], offset, given, found)
+    else:
         for source in value.inputs:
-            _collect_products(source, offset if width(source) > 1 else 0, found)
+            _collect_products(source, offset if width(source) > 1 else 0, given, found)

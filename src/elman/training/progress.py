@@ -52,7 +52,7 @@ class Display:
 
     def stepped(self, step: int, epoch: float, progress: float, train_loss: float, rate: float) -> None:
         """Show where training is: ``progress`` in [0, 1] of the budget, ``train_loss`` since the last evaluation."""
-        if not self._bar or time.monotonic() - self._shown < REFRESH_SECONDS:
+        if not self._bar or (progress < 1 and time.monotonic() - self._shown < REFRESH_SECONDS):
             return
         self._shown = time.monotonic()
         train = f"train {_number(train_loss, self._unit)}"

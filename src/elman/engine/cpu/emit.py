@@ -17,10 +17,9 @@ from ..operators import FILLS, PRODUCTS, operand, weight, width
 from ..plan import Plan, Stage, Store, column_source
 from ..trace import Refused, Value, operator_name
 from .math import POINTWISE
-from .simd import Simd, carried_loop, loop
+from .simd import I64, POINTER, Simd, carried_loop, index, loop
 
 aten = torch.ops.aten
-I64 = ir.IntType(64)
 REGISTERS = 24  # vector registers for a tile's sums; the others hold weights, one broadcast and addresses
 UNROLL = 4
 
@@ -105,17 +104,17 @@ class _Emitter:
     ) -> None:
         self.plan, self.reverse, self.after = plan, reverse, after
         self.takes = signature(plan, lengths, resets)
+        self.given = set(plan.core.inputs)
         self.module = ir.Module("elman")
-        pointer = ir.PointerType()
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [pointer, I64, I64, I64, I64]), "run")
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, I64, I64]), "run")
         self.table, self.time, self.batch, self.begin, self.end = function.args
         self.builder = b = ir.IRBuilder(function.append_basic_block("entry"))
         self.simd = Simd(self.module, b, dtype, lanes)
         count = itertools.count()
 
         def following(n: int) -> list[ir.Value]:
-            slots = [b.gep(self.table, [ir.Constant(I64, next(count))], source_etype=pointer) for _ in range(n)]
-            return [b.load(slot, typ=pointer) for slot in slots]
+            slots = [b.gep(self.table, [index(next(count))], source_etype=POINTER) for _ in range(n)]
+            return [b.load(slot, typ=POINTER) for slot in slots]
 
         takes = self.takes
         self.stepped = dict(zip(takes.stepped, following(len(takes.stepped)), strict=True))
@@ -127,9 +126,9 @@ class _Emitter:
         self.resets = following(1)[0] if resets else None
         self.reset_states = following(takes.states) if resets and not after else []
         cells = max((len(s.products) * tiling(s, lanes).vectors * tiling(s, lanes).rows for s in plan.stages), default=0)
-        self.sums = b.alloca(ir.ArrayType(self.simd.vector, max(cells, 1)))
-        with loop(b, ir.Constant(I64, 0), self.time, ir.Constant(I64, 1)) as step:
-            last = b.sub(self.time, ir.Constant(I64, 1))
+        self.sums = b.alloca(self.simd.vector, size=max(cells, 1))
+        with loop(b, 0, self.time) as step:
+            last = b.sub(self.time, index(1))
             self.t = b.sub(last, step) if reverse else step
             for number, stage in enumerate(plan.stages):
                 self._stage(number, stage)
@@ -142,26 +141,26 @@ class _Emitter:
         full, rest = divmod(stage.width, tile)
         panels = [panel for panel in self.takes.panels if panel.stage == number]
         if full:
-            with loop(self.builder, ir.Constant(I64, 0), ir.Constant(I64, full), ir.Constant(I64, 1)) as index:
-                column = self.builder.mul(index, ir.Constant(I64, tile))
+            with loop(self.builder, 0, full) as place:
+                column = self.builder.mul(place, index(tile))
                 self._rows(stage, panels, cut, column, [None] * cut.vectors)
         if rest:
             counts: list[int | None] = [None] * (rest // self.simd.lanes)
             if rest % self.simd.lanes:
                 counts.append(rest % self.simd.lanes)
-            self._rows(stage, panels, Tiling(len(counts), cut.rows), ir.Constant(I64, full * tile), counts)
+            self._rows(stage, panels, Tiling(len(counts), cut.rows), index(full * tile), counts)
 
     def _rows(self, stage: Stage, panels: list[Panel], cut: Tiling, column: ir.Value, counts: list[int | None]) -> None:
         """All row tiles of one column tile. Few rows left over take a kernel of fewer rows, some of them twice."""
         b = self.builder
-        with loop(b, self.begin, self.end, ir.Constant(I64, cut.rows)) as row:
+        with loop(b, self.begin, self.end, cut.rows) as row:
             left = b.sub(self.end, row)
-            full = ir.Constant(I64, cut.rows)
+            full = index(cut.rows)
             here = b.select(b.icmp_signed("<", left, full), left, full)
             if panels:
                 sizes = sorted({1, -(-cut.rows // 2), cut.rows})
                 self._kernels(panels, sizes, cut, row, here, column)
-            with loop(b, ir.Constant(I64, 0), here, ir.Constant(I64, 1)) as q:
+            with loop(b, 0, here) as q:
                 self._pointwise(stage, panels, cut, b.add(row, q), q, column, counts)
 
     def _kernels(
@@ -173,7 +172,7 @@ class _Emitter:
         if not smaller:
             self._products(panels, largest, cut, row, column)
             return
-        with b.if_else(b.icmp_signed("<=", here, ir.Constant(I64, smaller[-1]))) as (few, many):
+        with b.if_else(b.icmp_signed("<=", here, index(smaller[-1]))) as (few, many):
             with few:
                 self._kernels(panels, smaller, cut, row, here, column)
             with many:
@@ -182,24 +181,24 @@ class _Emitter:
     def _products(self, panels: list[Panel], rows: int, cut: Tiling, row: ir.Value, column: ir.Value) -> None:
         """The sums over k of ``rows`` rows by all products' vectors, left in ``self.sums``."""
         b, simd, lanes = self.builder, self.simd, self.simd.lanes
-        last = b.sub(self.end, ir.Constant(I64, 1))
+        last = b.sub(self.end, index(1))
         first_sum = 0
         for panel in panels:
             terms, sums = width(panel.left), len(panel.products) * cut.vectors
             lefts = []
             for q in range(rows):
-                wanted = b.add(row, ir.Constant(I64, q))
+                wanted = b.add(row, index(q))
                 lefts.append(self._row(panel.left, b.select(b.icmp_signed("<", wanted, last), wanted, last)))
             # Columns before this tile, all packed alike: each took terms * products values.
-            before = b.mul(column, ir.Constant(I64, terms * len(panel.products)))
+            before = b.mul(column, index(terms * len(panel.products)))
             unroll = UNROLL if terms % UNROLL == 0 else 1
 
             def body(k: ir.Value, acc: list[ir.Value]) -> list[ir.Value]:
                 for u in range(unroll):
-                    at = b.add(k, ir.Constant(I64, u))
-                    base = b.add(before, b.mul(at, ir.Constant(I64, sums * lanes)))
+                    at = b.add(k, index(u))
+                    base = b.add(before, b.mul(at, index(sums * lanes)))
                     weights = [
-                        simd.load(self.panels[panel], b.add(base, ir.Constant(I64, n * lanes))) for n in range(sums)
+                        simd.load(self.panels[panel], b.add(base, index(n * lanes))) for n in range(sums)
                     ]
                     new = []
                     for q in range(rows):
@@ -210,17 +209,17 @@ class _Emitter:
 
             zeros = [simd.const(0.0)] * (rows * sums)
             found = carried_loop(
-                b, ir.Constant(I64, 0), ir.Constant(I64, terms), ir.Constant(I64, unroll), zeros, body
+                b, 0, terms, unroll, zeros, body
             )
             for q in range(rows):
                 for n in range(sums):
-                    b.store(found[q * sums + n], self._sum(cut.rows, ir.Constant(I64, q), first_sum + n))
+                    b.store(found[q * sums + n], self._sum(cut.rows, index(q), first_sum + n))
             first_sum += sums
 
     def _sum(self, rows: int, q: ir.Value, n: int) -> ir.Value:
         """The place of sum ``n`` of row ``q`` of the tile."""
-        index = self.builder.add(ir.Constant(I64, n * rows), q)
-        return self.builder.gep(self.sums, [index], source_etype=self.simd.vector)
+        place = self.builder.add(index(n * rows), q)
+        return self.builder.gep(self.sums, [place])
 
     def _pointwise(
         self,
@@ -239,7 +238,7 @@ class _Emitter:
             length = self._index(self.lengths, row, I64)
             idle = self.builder.icmp_signed(">=", self.t, length)
         for n, count in enumerate(counts):
-            place = self.builder.add(column, ir.Constant(I64, n * self.simd.lanes))
+            place = self.builder.add(column, index(n * self.simd.lanes))
             tile = _Tile(self, row, q, place, count, cut, n, {product: i for i, product in enumerate(order)})
             values = [(store, tile.vector(store.value, store.offset)) for store in stage.stores]
             for store, value in values:
@@ -255,20 +254,22 @@ class _Emitter:
         new_states = plan.core.outputs[: len(plan.states)]
         if value in new_states:
             return self._new_state(new_states.index(value), row)
+        if value in plan.outputs:
+            return self._address(self.outputs[plan.outputs.index(value)], self._flat(self.t, row), size)
         return self._address(self.scratch[plan.scratch.index(value)], row, size)
 
-    def _old_state(self, index: int, row: ir.Value) -> ir.Value:
-        size = width(self.plan.states[index])
+    def _old_state(self, number: int, row: ir.Value) -> ir.Value:
+        size = width(self.plan.states[number])
         # The stack of a state has T + 1 places: the state before step t lies at t, or at t + 1 in reverse.
-        at = self.builder.add(self.t, ir.Constant(I64, 1)) if self.reverse else self.t
-        address = self._address(self.states[index], self._flat(at, row), size)
+        at = self.builder.add(self.t, index(1)) if self.reverse else self.t
+        address = self._address(self.states[number], self._flat(at, row), size)
         if not self.reset_states:
             return address
-        return self.builder.select(self._flagged(row), self._address(self.reset_states[index], row, size), address)
+        return self.builder.select(self._flagged(row), self._address(self.reset_states[number], row, size), address)
 
-    def _new_state(self, index: int, row: ir.Value) -> ir.Value:
-        at = self.t if self.reverse else self.builder.add(self.t, ir.Constant(I64, 1))
-        return self._address(self.states[index], self._flat(at, row), width(self.plan.states[index]))
+    def _new_state(self, number: int, row: ir.Value) -> ir.Value:
+        at = self.t if self.reverse else self.builder.add(self.t, index(1))
+        return self._address(self.states[number], self._flat(at, row), width(self.plan.states[number]))
 
     def _flagged(self, row: ir.Value) -> ir.Value:
         flag = self._index(self.resets, self._flat(self.t, row), ir.IntType(8))
@@ -278,11 +279,11 @@ class _Emitter:
         return self.builder.add(self.builder.mul(t, self.batch), row)
 
     def _address(self, pointer: ir.Value, row: ir.Value, size: int) -> ir.Value:
-        offset = self.builder.mul(row, ir.Constant(I64, size))
+        offset = self.builder.mul(row, index(size))
         return self.builder.gep(pointer, [offset], source_etype=self.simd.scalar)
 
-    def _index(self, pointer: ir.Value, index: ir.Value, kind: ir.Type) -> ir.Value:
-        return self.builder.load(self.builder.gep(pointer, [index], source_etype=kind), typ=kind)
+    def _index(self, pointer: ir.Value, place: ir.Value, kind: ir.Type) -> ir.Value:
+        return self.builder.load(self.builder.gep(pointer, [place], source_etype=kind), typ=kind)
 
 
 class _Tile:
@@ -312,16 +313,16 @@ class _Tile:
 
     def _compute(self, value: Value, offset: int) -> Any:
         emitter, simd = self.emitter, self.emitter.simd
+        if value in emitter.given:
+            return self._read(value, offset)
         moved = column_source(value, offset)
         if moved is not None:
             return self.vector(*moved)
-        if value.op is None or value in emitter.plan.whole:
-            return self._read(value, offset)
         if value.op in FILLS:
             return float(value.args[0] if value.op is aten.scalar_tensor.default else _fill(value))
         if value.op in PRODUCTS:
             place = emitter._sum(self.cut.rows, self.q, self.sums[value, offset] * self.cut.vectors + self.number)
-            total = emitter.builder.load(place, typ=simd.vector)
+            total = emitter.builder.load(place)
             return simd.add(self._wide(self.vector(value.args[0], offset)), total) if value.op is aten.addmm.default else total
         if value.op not in POINTWISE:
             raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
@@ -339,8 +340,8 @@ class _Tile:
         emitter, simd = self.emitter, self.emitter.simd
         base = emitter.vectors[value] if value in emitter.vectors else emitter._row(value, self.row)
         if width(value) == 1:
-            return simd.splat(simd.load_scalar(base, ir.Constant(I64, 0)))
-        return simd.load(base, emitter.builder.add(self.column, ir.Constant(I64, offset)), self.count)
+            return simd.splat(simd.load_scalar(base, 0))
+        return simd.load(base, emitter.builder.add(self.column, index(offset)), self.count)
 
     def _wide(self, value: Any) -> ir.Value:
         return self.emitter.simd.const(value) if isinstance(value, int | float) else value
@@ -368,15 +369,15 @@ class _Tile:
             base = emitter._address(
                 emitter.scratch[store.index], self.row, width(emitter.plan.scratch[store.index])
             )
-        simd.store(value, base, b.add(self.column, ir.Constant(I64, store.offset)), self.count)
+        simd.store(value, base, b.add(self.column, index(store.offset)), self.count)
 
     def _kept(self, store: Store) -> ir.Value:
         """The state as it was, resets not heeded: a row beyond its end is not reset either."""
         emitter = self.emitter
-        at = emitter.builder.add(emitter.t, ir.Constant(I64, 1)) if emitter.reverse else emitter.t
+        at = emitter.builder.add(emitter.t, index(1)) if emitter.reverse else emitter.t
         size = width(emitter.plan.states[store.index])
         base = emitter._address(emitter.states[store.index], emitter._flat(at, self.row), size)
-        column = emitter.builder.add(self.column, ir.Constant(I64, store.offset))
+        column = emitter.builder.add(self.column, index(store.offset))
         return emitter.simd.load(base, column, self.count)
 
 

@@ -93,8 +93,8 @@ class Compiled:
         """The function of this name, which returns nothing; ``argtypes`` are of ``ctypes``. Calls release the GIL."""
         function: Any = ctypes.CFUNCTYPE(None, *argtypes)(self.address(name))
         function.compiled = self
-        return function  # type: ignore
-    
+        return function
+
 
 def compile_module(module: ir.Module | str, name: str) -> Compiled:
     """Compiles a module for `host`, or takes its machine code from the cache on disk. Safe from several threads.
@@ -125,7 +125,7 @@ def _initialise() -> None:
 def _target_machine(target: Host) -> Any:
     _initialise()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=3, codemodel="small", jit=True
+        cpu=target.cpu, features=target.features, opt=3, jit=True
     )
 
 
@@ -144,8 +144,7 @@ def _machine_code(text: str, target: Host) -> bytes:
 
 
 def _loaded(code: bytes, target: Host) -> Any:
-    # llvmlite's memory manager puts all sections into one block: the small code model needs them near each other.
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(target), use_lmm=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(target))
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine

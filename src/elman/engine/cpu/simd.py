@@ -138,7 +138,7 @@ class Simd:
         if count is None or (isinstance(count, int) and count >= self.lanes):
             return self.builder.load(address, align=_bytes(scalar), typ=vector)
         kind = ir.FunctionType(vector, [POINTER, self.mask, vector])
-        masked = self._intrinsic(f"llvm.masked.load.{vector.intrinsic_name}.p0", kind)
+        masked = self._intrinsic(f"llvm.masked.load.{_suffix(vector)}.p0", kind)
         return self.builder.call(masked, [address, self.first_lanes(count), ir.Constant(vector, None)])
 
     def _store(
@@ -149,7 +149,7 @@ class Simd:
             self.builder.store(value, address, align=_bytes(scalar))
             return
         kind = ir.FunctionType(ir.VoidType(), [value.type, POINTER, self.mask])
-        masked = self._intrinsic(f"llvm.masked.store.{value.type.intrinsic_name}.p0", kind)
+        masked = self._intrinsic(f"llvm.masked.store.{_suffix(value.type)}.p0", kind)
         self.builder.call(masked, [value, address, self.first_lanes(count)])
 
     @staticmethod
@@ -197,7 +197,7 @@ class Simd:
         Those no instruction exists for ("sin", "atan", "pow", ...) become one call of the C library a lane.
         """
         kind = ir.FunctionType(self.vector, [self.vector] * len(vectors))
-        return self.builder.call(self._intrinsic(f"llvm.{name}.{self.vector.intrinsic_name}", kind), vectors)
+        return self.builder.call(self._intrinsic(f"llvm.{name}.{_suffix(self.vector)}", kind), vectors)
 
     def _intrinsic(self, name: str, kind: Value) -> Value:
         known = self.module.globals.get(name)
@@ -214,6 +214,11 @@ class Simd:
         """``a`` where the mask is set, else ``b``."""
         return self.builder.select(mask, a, b)
 
+    def any(self, mask: Value) -> Value:
+        """Whether any lane of the mask is set: an i1."""
+        word = ir.IntType(self.lanes)
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(mask, word), ir.Constant(word, 0))
+
     def bits(self, vector: Value) -> Value:
         """The same bits read as integers."""
         return self.builder.bitcast(vector, self.integers)
@@ -225,6 +230,11 @@ class Simd:
 
 def _bytes(scalar: Value) -> int:
     return {I8: 1, SCALARS[torch.float32]: 4, SCALARS[torch.float64]: 8}[scalar]
+
+
+def _suffix(vector: Value) -> str:
+    """How LLVM writes a vector type in the name of an intrinsic: v16f32."""
+    return f"v{vector.count}{vector.element.intrinsic_name}"
 
 
 @contextmanager

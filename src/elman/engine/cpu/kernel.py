@@ -1,0 +1,88 @@
+"""Kernel: packs the weights, gathers the pointers and runs the compiled loop on the threads there are."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..operators import weight, width
+from ..plan import Plan
+from ..trace import Value
+from .emit import Panel, Signature, emit, signature, tiling
+from .jit import compile_module, host
+
+_ARGUMENTS = (ctypes.c_void_p, *[ctypes.c_int64] * 4)
+_pool = ThreadPoolExecutor(2)
+
+
+def run_on_cpu(
+    plan: Plan,
+    whole: dict[Value, Tensor],
+    stepped: dict[Value, Tensor],
+    stacks: list[Tensor],
+    outputs: list[Tensor],
+    *,
+    reverse: bool,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    reset_states: list[Tensor] | None,
+) -> None:
+    """The kernel of backend "cpu": see ``engine.operator.Kernel``."""
+    dtype = stacks[0].dtype
+    time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
+    function, takes = _compiled(plan, dtype, reverse, lengths is not None, resets is not None, reset_states is None)
+    scratch = [stacks[0].new_empty(batch, width(value)) for value in plan.scratch]
+    lanes = host().lanes(dtype)
+    tensors = [
+        *(stepped[value] for value in takes.stepped),
+        *(whole[value].contiguous() for value in takes.vectors),
+        *(pack(plan, panel, whole, lanes) for panel in takes.panels),
+        *stacks,
+        *outputs,
+        *scratch,
+        *([] if lengths is None else [lengths.to(torch.int64).contiguous()]),
+        *([] if resets is None else [resets.contiguous()]),
+        *(state.contiguous() for state in reset_states or ()),
+    ]
+    table = (ctypes.c_void_p * max(len(tensors), 1))(*(tensor.data_ptr() for tensor in tensors))
+    threads = max(1, min(torch.get_num_threads(), batch // 2))
+    edges = [batch * n // threads for n in range(threads + 1)]
+    if threads == 1:
+        function(table, time, batch, 0, batch)
+        return
+    jobs = [_pool.submit(function, table, time, batch, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    for job in jobs:
+        job.result()
+
+
+def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Tensor:
+    """The weights of a panel as its inner loop reads them: [column tile][k][product][vector][lane], zeros past the end."""
+    stage = plan.stages[panel.stage]
+    vectors = tiling(stage, lanes).vectors
+    tile = vectors * lanes
+    columns = torch.stack([whole[weight(value)][:, at : at + stage.width] for value, at in panel.products])  # (P, K, W)
+    products, terms, size = columns.shape
+    full = size // tile * tile
+    parts = [columns[:, :, :full].reshape(products, terms, -1, tile).permute(2, 1, 0, 3).flatten()]
+    if size > full:
+        padded = F.pad(columns[:, :, full:], (0, -(size - full) % lanes))
+        parts.append(padded.permute(1, 0, 2).flatten())
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _compiled(
+    plan: Plan, dtype: torch.dtype, reverse: bool, lengths: bool, resets: bool, after: bool
+) -> tuple[Callable[..., None], Signature]:
+    key = (dtype, reverse, lengths, resets, after)
+    if key not in plan.compiled:
+        module = emit(plan, dtype, host().lanes(dtype), reverse=reverse, lengths=lengths, resets=resets, after=after)
+        compiled = compile_module(module, "loop")
+        plan.compiled[key] = compiled.function("run", *_ARGUMENTS), signature(plan, lengths, resets)
+    found: tuple[Callable[..., None], Signature] = plan.compiled[key]
+    return found
