@@ -275,17 +275,22 @@ class Cell(nn.Module, metaclass=_CellType):
         values = tuple(states)
         return values[0] if len(values) == 1 else self.State(*values)
 
-    def bound(self, parameters: dict[str, Tensor | None] | None = None) -> Cell:
-        """A light copy for one sequence, with the recurrent product's slices made once.
+    def with_parameters(self, parameters: dict[str, Tensor | None]) -> Cell:
+        """A light copy whose own four parameters (``weight_ih``, ...) are tensors kept elsewhere."""
+        copy = self._copy()
+        copy.__dict__["_parameters"] = {**self._parameters, **parameters}
+        return copy
 
-        ``parameters`` replaces the cell's own four (``weight_ih``, ...) by tensors kept elsewhere.
-        """
+    def bound(self) -> Cell:
+        """A light copy for one sequence, with the recurrent product's slices made once."""
+        copy = self._copy()
+        if self.gates:
+            copy.__dict__["recur"] = Recurrence(self.weight_hh, self.bias_hh, self.gates)
+        return copy
+
+    def _copy(self) -> Cell:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        if parameters is not None:
-            copy.__dict__["_parameters"] = {**self._parameters, **parameters}
-        if self.gates:
-            copy.__dict__["recur"] = Recurrence(copy.weight_hh, copy.bias_hh, self.gates)
         return copy
 
     def project(self, x: Tensor, one_hot: bool) -> Tensor:

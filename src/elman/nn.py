@@ -80,7 +80,7 @@ class _DropIn(torch.nn.RNNBase):
             template = self._cell(x.shape[-1])
             pair, starts = [], []
             for direction, suffix in enumerate(suffixes):
-                pair.append(template.bound(self._parameters_of(layer, suffix)))
+                pair.append(template.with_parameters(self._parameters_of(layer, suffix)))
                 row = layer * len(suffixes) + direction
                 starts.append(_each(itemgetter(row), hx))
             state = starts[0] if len(starts) == 1 else tuple(starts)

@@ -1,25 +1,68 @@
-"""Which backend runs a scan."""
+"""Which backend runs a scan, and why not a faster one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
 from ..errors import UserError, nearest
-from . import eager
+from ..structure import State, leaves
+from .programs import Prepared, prepare
+from .trace import Refused
 
-_BACKENDS: dict[str, Callable[..., Any]] = {"eager": eager.run}
+BACKENDS = ("auto", "eager", "cpu")
 
 
-def runner_for(backend: str) -> Callable[..., Any]:
-    """The function that runs the loop for a backend name; "auto" takes the fastest there is, today the eager loop.
+@dataclass(frozen=True)
+class Choice:
+    """``prepared`` is the compiled program to run, ``None`` for the eager loop; ``reason`` says why that one."""
 
-    Raises ``UserError`` for an unknown name.
+    prepared: Prepared | None
+    reason: str = ""
 
-    >>> runner_for("auto").__module__
-    'elman.engine.eager'
+
+def choose(
+    backend: str,
+    cell: Callable[..., Any],
+    inputs: Sequence[Tensor],
+    state: State,
+    reset_state: State,
+    *,
+    is_tuple: bool,
+    all_states: bool,
+) -> Choice:
+    """The backend for this scan; "auto" takes "cpu" where it can.
+
+    Raises ``UserError`` for an unknown backend, and where "cpu" was asked for by name and cannot run.
     """
-    name = "eager" if backend == "auto" else backend
-    if name not in _BACKENDS:
-        raise UserError(f"unknown backend {backend!r}; {nearest(backend, ('auto', *_BACKENDS))}")
-    return _BACKENDS[name]
+    if backend not in BACKENDS:
+        raise UserError(f"unknown backend {backend!r}; {nearest(backend, BACKENDS)}")
+    if backend == "eager":
+        return Choice(None, "asked for")
+    try:
+        _check_mode([*inputs, *leaves(state)])
+        if any(leaf.requires_grad for leaf in leaves(reset_state)):
+            raise Refused("the state that rows are reset to wants a gradient")
+        return Choice(prepare(cell, inputs, state, is_tuple=is_tuple, all_states=all_states))
+    except Refused as reason:
+        if backend == "cpu":
+            raise UserError(f"backend 'cpu' cannot run this scan: {reason}; use 'auto' or 'eager'") from reason
+        return Choice(None, str(reason))
+
+
+def _check_mode(tensors: Sequence[Tensor]) -> None:
+    if torch.compiler.is_compiling():
+        raise Refused("torch.compile is tracing")
+    if torch.is_autocast_enabled("cpu"):
+        raise Refused("autocast is on")
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors):
+        raise Refused("a transform of torch.func (vmap, grad, jvp) is under way")
+    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors):
+        raise Refused("forward-mode differentiation is under way")
+    if not all(0 not in tensor.shape[:2] for tensor in tensors):
+        raise Refused("there is no step to take: T or B is 0")

@@ -13,7 +13,7 @@ from torch.func import vjp
 from .evaluate import evaluate
 from .operators import is_pointwise
 from .split import Split, ancestors, split
-from .trace import ROWS, Graph, Value, flat, trace
+from .trace import ROWS, Graph, Value, trace
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from .evaluate import evaluate
 from .gradient import Gradient, differentiate
-from .operators import width
 from .plan import Plan, make_plan
 from .split import Split, split
 from .trace import Graph, Refused, Value, trace
@@ -166,7 +166,8 @@ class _Loop(torch.autograd.Function):
             reset_states=call.reset_states,
         )
         ctx.call, ctx.counts, ctx.saved_outputs = call, counts, dict(zip(plan.outputs, outputs, strict=True))
-        ctx.save_for_backward(*whole, *stepped, *stacks)
+        # The tensors as they came, not their contiguous copies, so that a second derivative finds their history.
+        ctx.save_for_backward(*tensors, *stacks)
         after = [stack[:-1] if call.reverse else stack[1:] for stack in stacks]
         if call.lengths is not None:
             idle = _idle(time, call.lengths).unsqueeze(-1)
@@ -180,10 +181,11 @@ class _Loop(torch.autograd.Function):
         call: _Call = ctx.call
         program, gradient = call.program, call.program.gradient
         whole_count, stepped_count = ctx.counts
-        tensors = ctx.saved_tensors
-        whole, stepped = tensors[:whole_count], tensors[whole_count : whole_count + stepped_count]
-        stacks = tensors[whole_count + stepped_count :]
-        count = len(stacks)
+        count = len(program.states)
+        primals, stacks = ctx.saved_tensors[:-count], ctx.saved_tensors[-count:]
+        if torch.is_grad_enabled():  # create_graph=True: the loop again in ordinary PyTorch, which can go on deriving
+            return (None, *_derived_in_pytorch(call, primals, gradients))
+        whole, stepped = primals[:whole_count], primals[whole_count : whole_count + stepped_count]
         time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
         before = [stack[1:] if call.reverse else stack[:-1] for stack in stacks]
         if call.resets is not None and call.reset_states is not None:
@@ -224,6 +226,43 @@ class _Loop(torch.autograd.Function):
         states = [stack[time if call.reverse else 0] for stack in carried]
         shaped = [each.unflatten(0, (time, batch)) for each in found[whole_count:]]
         return (None, *found[:whole_count], *shaped, *states)
+
+
+def _derived_in_pytorch(
+    call: _Call, primals: Sequence[Tensor], gradients: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    program = call.program
+    count = len(program.states)
+    groups = iter(primals)
+    whole = dict(zip(program.whole, itertools.islice(groups, len(program.whole)), strict=True))
+    stepped = dict(zip(program.stepped, itertools.islice(groups, len(program.stepped)), strict=True))
+    state = list(groups)
+    time = len(next(iter(stepped.values())))
+    rows: list[list[Tensor]] = []
+    for t in reversed(range(time)) if call.reverse else range(time):
+        old = state
+        if call.resets is not None and call.reset_states is not None:
+            flags = call.resets[t].unsqueeze(-1)
+            state = [torch.where(flags, new, each) for new, each in zip(call.reset_states, state, strict=True)]
+        known = {**whole, **{value: each[t] for value, each in stepped.items()}}
+        known |= zip(program.inference.states, state, strict=True)
+        evaluate(program.parts.core, known, len(state[0]))
+        made = [known[value] for value in program.parts.core.outputs]
+        if call.lengths is not None:
+            valid = (call.lengths > t).unsqueeze(-1)
+            outputs = [torch.where(valid, each, torch.zeros_like(each)) for each in made[count:]]
+            made = [*(torch.where(valid, a, b) for a, b in zip(made[:count], old, strict=True)), *outputs]
+        state = made[:count]
+        rows.append(made[count:])
+    if call.reverse:
+        rows.reverse()
+    results = [*state, *(torch.stack(each) for each in zip(*rows, strict=True))]
+    pairs = [(y, g) for y, g in zip(results, gradients, strict=True) if g is not None and y.requires_grad]
+    wanted = [each for each in primals if each.requires_grad]
+    found = iter(
+        torch.autograd.grad([y for y, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
+    )
+    return [next(found) if each.requires_grad else None for each in primals]
 
 
 def _idle(time: int, lengths: Tensor) -> Tensor:

@@ -98,7 +98,9 @@ def make_plan(core: Graph, states: list[Value]) -> Plan:
         stage.products = list(found)
         for product, offset in stage.products:
             if offset + stage.width > width(product):
-                raise Refused(f"a product of width {width(product)} is spread over {stage.width} columns ({product.source})")
+                raise Refused(
+                    f"a product of width {width(product)} is spread over {stage.width} columns ({product.source})"
+                )
     return Plan(core, states, stepped, whole, outputs, scratch, ordered)
 
 

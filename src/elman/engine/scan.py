@@ -11,7 +11,10 @@ from torch import Tensor
 from ..cell import Cell
 from ..errors import UserError
 from ..structure import State, describe, leaves, rebuild, same_shapes
-from .dispatch import runner_for
+from . import eager
+from .cpu.kernel import run_on_cpu
+from .dispatch import choose
+from .operator import scan_compiled
 from .steps import default_state, step_over_time
 
 
@@ -42,7 +45,8 @@ def scan(
         reset_state: default: the cell's initial state, zeros for a foreign cell.
         reverse: run each row from its last valid step to its first; outputs keep their time index.
         return_states: also return every state at every step, leaves (T, B, ...), 0 past the end.
-        backend: "auto" or "eager".
+        backend: "auto" (the fastest that can run this scan), "eager" (the loop in PyTorch, the definition of correct) or
+            "cpu" (compiled; an error where it cannot run). ``elman.explain`` tells which "auto" takes, and why.
 
     Returns:
         ``(y, state)`` with y (T, B, ...) and the state in the structure that was passed; with ``return_states``
@@ -58,7 +62,6 @@ def scan(
     >>> running_sum.flatten()
     tensor([1., 2., 3.])
     """
-    run = runner_for(backend)
     inputs = x if isinstance(x, tuple) else (x,)
     time, batch = _check_inputs(inputs)
     if state is None:
@@ -77,7 +80,22 @@ def scan(
         # Padding may hold anything, NaN included; zeros keep it out of the weights' gradients.
         inputs = tuple(_blank_padding(each, lengths) for each in inputs)
 
-    y, final, states = run(
+    choice = choose(backend, cell, inputs, state, reset_state, is_tuple=isinstance(x, tuple), all_states=return_states)
+    if choice.prepared is not None:
+        results, made = scan_compiled(
+            choice.prepared.program,
+            run_on_cpu,
+            choice.prepared.parameters,
+            inputs,
+            leaves(state),
+            reverse=reverse,
+            lengths=lengths,
+            resets=resets,
+            reset_states=None if resets is None else leaves(reset_state),
+        )
+        final = rebuild(state, made)
+        return (results[0], final, rebuild(state, results[1:])) if return_states else (results[0], final)
+    y, final, states = eager.run(
         step_over_time(cell, inputs, is_tuple=isinstance(x, tuple)),
         time,
         state,

@@ -43,7 +43,11 @@ def split(graph: Graph, parameters: int, states: int) -> Split:
     post = [value for value in graph.values if value in of_state and value not in carried]
     early = [value for value in graph.values if value not in of_state]
     wanted = ancestors([*needed(core, ()), *needed(post, results)], but=looped)
-    pre = [value for value in early if value in of_input and value in wanted and _read_outside(value, core, early, post, results)]
+    pre = [
+        value
+        for value in early
+        if value in of_input and value in wanted and _read_outside(value, core, early, post, results)
+    ]
     once = [value for value in early if value not in of_input and value in wanted]
     return Split(
         once=_part(once, needed([*pre, *core, *post], graph.outputs)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions
+from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 # Two row counts that hardly are a network's sizes too: where the two traces differ by just these, there are the rows.
@@ -130,11 +132,17 @@ def flat(arguments: Any) -> list[Any]:
     return [arguments]
 
 
+@functools.cache
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    # As a plain dict: PyTorch's own table is filled anew for every trace, at twice the cost of the trace.
+    return dict(core_aten_decompositions().items())
+
+
 def _capture(fn: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]) -> fx.Graph:
     try:
-        module = make_fx(
-            lambda *args: tuple(fn(*args)), core_aten_decompositions(), "fake", True, record_stack_traces=True
-        )(*tensors)
+        # functionalize turns what is done in place (add_) into values of their own.
+        pure = functionalize(lambda *args: tuple(fn(*args)))
+        module = make_fx(pure, _decompositions(), "fake", True, record_stack_traces=True)(*tensors)
     except Exception as error:
         raise Refused(f"the step cannot be traced: {type(error).__name__}: {str(error).splitlines()[0]}") from error
     graph: fx.Graph = module.graph

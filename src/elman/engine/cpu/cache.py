@@ -16,7 +16,7 @@ _DIGEST_BYTES = 32
 
 
 def folder() -> Path:
-    """Where code is kept: ``code`` in ``$ELMAN_CACHE``, ``$XDG_CACHE_HOME/elman``, ``~/.cache/elman``, the first set."""
+    """Where code is kept: ``code`` in the first of ``$ELMAN_CACHE``, ``$XDG_CACHE_HOME/elman``, ``~/.cache/elman``."""
     if own := os.environ.get("ELMAN_CACHE"):
         return Path(own).expanduser() / "code"
     base = os.environ.get("XDG_CACHE_HOME")

@@ -124,7 +124,7 @@ def clamp(simd: Simd, x: Value, low: float, high: float) -> Value:
 def _nearest_integer(simd: Simd, x: Value, scale: float, offset: int) -> tuple[Value, Value]:
     """n, the integer nearest to ``scale * x``, and a vector the low bits of which are the integer n + offset.
 
-    Adding 1.5 * 2**mantissa leaves no room for a fraction: the sum is rounded to an integer and holds it in its low bits.
+    Adding 1.5 * 2**mantissa leaves no room for a fraction: the sum is rounded to an integer and ends in its bits.
     """
     shift = 1.5 * 2.0 ** MANTISSA_BITS[simd.dtype] + offset
     shifted = simd.fma(x, simd.const(scale), simd.const(shift))
@@ -238,8 +238,8 @@ def _mantissa_and_exponent(simd: Simd, x: Value) -> tuple[Value, Value]:
     return m, simd.sub(e, simd.select(small, simd.const(mantissa), simd.const(0)))
 
 
-def _log_near_one(simd: Simd, f: Value) -> tuple[Value, Value]:
-    """log(1 + f) = f - d for 1 + f between sqrt(1/2) and sqrt 2: f, d, d much smaller than f near 0.
+def _log_near_one(simd: Simd, f: Value) -> Value:
+    """d in log(1 + f) = f - d for 1 + f between sqrt(1/2) and sqrt 2; much smaller than f near 0.
 
     With s = f / (2 + f): log(1 + f) = 2 atanh s, and d = f^2/2 - s (f^2/2 + R(s^2)) (fdlibm, e_log.c).
     """
@@ -247,13 +247,14 @@ def _log_near_one(simd: Simd, f: Value) -> tuple[Value, Value]:
     z = simd.mul(s, s)
     R = simd.mul(z, polynomial(simd, z, _CONSTANTS[simd.dtype].log))
     half_square = simd.mul(simd.mul(f, f), simd.const(0.5))
-    return f, simd.sub(half_square, simd.mul(s, simd.add(half_square, R)))
+    return simd.sub(half_square, simd.mul(s, simd.add(half_square, R)))
 
 
 def _log(simd: Simd, x: Value, correction: Value | None = None) -> Value:
     """log x + correction for x > 0."""
     m, e = _mantissa_and_exponent(simd, x)
-    f, d = _log_near_one(simd, simd.sub(m, simd.const(1)))
+    f = simd.sub(m, simd.const(1))
+    d = _log_near_one(simd, f)
     head, tail = _CONSTANTS[simd.dtype].ln2
     small = simd.fma(e, simd.const(tail), simd.neg(d))
     if correction is not None:
@@ -277,7 +278,8 @@ def log(simd: Simd, x: Value) -> Value:
 def log2(simd: Simd, x: Value) -> Value:
     """The logarithm to base 2, exact for powers of two."""
     m, e = _mantissa_and_exponent(simd, x)
-    f, d = _log_near_one(simd, simd.sub(m, simd.const(1)))
+    f = simd.sub(m, simd.const(1))
+    d = _log_near_one(simd, f)
     return _log_at_the_edges(simd, x, simd.fma(simd.sub(f, d), simd.const(1 / math.log(2)), e))
 
 

@@ -1,4 +1,4 @@
-"""Emit: a plan as LLVM IR. One function runs the whole loop over time for a range of rows.
+"""Emit: a plan as LLVM IR. One function runs the whole loop over time for one thread's range of rows.
 
 The loops, from the outside in: time, stages, tiles of columns, tiles of rows; inside, one loop over K a product's left
 operand with all sums of the tile in registers, then the pointwise program row by row.
@@ -18,6 +18,7 @@ from ..plan import Plan, Stage, Store, column_source
 from ..trace import Refused, Value, operator_name
 from .math import POINTWISE
 from .simd import I64, POINTER, Simd, carried_loop, index, loop
+from .threads import FUNCTION
 
 aten = torch.ops.aten
 REGISTERS = 24  # vector registers for a tile's sums; the others hold weights, one broadcast and addresses
@@ -89,8 +90,22 @@ def signature(plan: Plan, lengths: bool, resets: bool) -> Signature:
     )
 
 
-def emit(plan: Plan, dtype: torch.dtype, lanes: int, *, reverse: bool, lengths: bool, resets: bool, after: bool) -> ir.Module:
-    """The module with ``run(table, time, batch, begin, end)``: all steps for rows ``begin`` to ``end``.
+def check(plan: Plan) -> None:
+    """Raises ``Refused`` where something in the plan has no machine code, naming its line."""
+    given = {*plan.core.inputs}
+    for value in plan.core.values:
+        arranged = value.op in FILLS or value.op in PRODUCTS or column_source(value, 0) is not None
+        if value not in given and not arranged and value.op not in POINTWISE:
+            raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
+    signature(plan, lengths=False, resets=False)
+
+
+def emit(
+    plan: Plan, dtype: torch.dtype, lanes: int, *, reverse: bool, lengths: bool, resets: bool, after: bool
+) -> ir.Module:
+    """The module with ``run(table, thread, threads)``, see ``threads``: all steps for the thread's share of the rows.
+
+    ``table`` holds T, B and then the pointers in the order of `signature`.
 
     ``reverse`` runs from the last step to the first. ``lengths``: rows are idle from their length on. ``resets``: rows
     begin anew where flagged, before the step, or, with ``after``, their new state is zero after it (a backward loop).
@@ -106,15 +121,20 @@ class _Emitter:
         self.takes = signature(plan, lengths, resets)
         self.given = set(plan.core.inputs)
         self.module = ir.Module("elman")
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, I64, I64]), "run")
-        self.table, self.time, self.batch, self.begin, self.end = function.args
+        function = ir.Function(self.module, FUNCTION, "run")
+        table, thread, threads = function.args
         self.builder = b = ir.IRBuilder(function.append_basic_block("entry"))
         self.simd = Simd(self.module, b, dtype, lanes)
-        count = itertools.count()
+        slot = itertools.count()
 
-        def following(n: int) -> list[ir.Value]:
-            slots = [b.gep(self.table, [index(next(count))], source_etype=POINTER) for _ in range(n)]
-            return [b.load(slot, typ=POINTER) for slot in slots]
+        def following(n: int, kind: ir.Type = POINTER) -> list[ir.Value]:
+            places = [b.gep(table, [index(next(slot))], source_etype=I64) for _ in range(n)]
+            return [b.load(place, typ=kind) for place in places]
+
+        self.time, self.batch = following(2, I64)
+        # Every thread takes an equal range of the rows.
+        self.begin = b.sdiv(b.mul(self.batch, thread), threads)
+        self.end = b.sdiv(b.mul(self.batch, b.add(thread, index(1))), threads)
 
         takes = self.takes
         self.stepped = dict(zip(takes.stepped, following(len(takes.stepped)), strict=True))
@@ -125,7 +145,9 @@ class _Emitter:
         self.lengths = following(1)[0] if lengths else None
         self.resets = following(1)[0] if resets else None
         self.reset_states = following(takes.states) if resets and not after else []
-        cells = max((len(s.products) * tiling(s, lanes).vectors * tiling(s, lanes).rows for s in plan.stages), default=0)
+        cells = max(
+            (len(s.products) * tiling(s, lanes).vectors * tiling(s, lanes).rows for s in plan.stages), default=0
+        )
         self.sums = b.alloca(self.simd.vector, size=max(cells, 1))
         with loop(b, 0, self.time) as step:
             last = b.sub(self.time, index(1))
@@ -197,9 +219,7 @@ class _Emitter:
                 for u in range(unroll):
                     at = b.add(k, index(u))
                     base = b.add(before, b.mul(at, index(sums * lanes)))
-                    weights = [
-                        simd.load(self.panels[panel], b.add(base, index(n * lanes))) for n in range(sums)
-                    ]
+                    weights = [simd.load(self.panels[panel], b.add(base, index(n * lanes))) for n in range(sums)]
                     new = []
                     for q in range(rows):
                         broadcast = simd.splat(simd.load_scalar(lefts[q], at))
@@ -208,9 +228,7 @@ class _Emitter:
                 return acc
 
             zeros = [simd.const(0.0)] * (rows * sums)
-            found = carried_loop(
-                b, 0, terms, unroll, zeros, body
-            )
+            found = carried_loop(b, 0, terms, unroll, zeros, body)
             for q in range(rows):
                 for n in range(sums):
                     b.store(found[q * sums + n], self._sum(cut.rows, index(q), first_sum + n))
@@ -323,7 +341,11 @@ class _Tile:
         if value.op in PRODUCTS:
             place = emitter._sum(self.cut.rows, self.q, self.sums[value, offset] * self.cut.vectors + self.number)
             total = emitter.builder.load(place)
-            return simd.add(self._wide(self.vector(value.args[0], offset)), total) if value.op is aten.addmm.default else total
+            return (
+                simd.add(self._wide(self.vector(value.args[0], offset)), total)
+                if value.op is aten.addmm.default
+                else total
+            )
         if value.op not in POINTWISE:
             raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
         args = [self._argument(each, offset) for each in value.args]
@@ -366,9 +388,7 @@ class _Tile:
             if idle is not None:
                 value = b.select(idle, zero, value)
         else:
-            base = emitter._address(
-                emitter.scratch[store.index], self.row, width(emitter.plan.scratch[store.index])
-            )
+            base = emitter._address(emitter.scratch[store.index], self.row, width(emitter.plan.scratch[store.index]))
         simd.store(value, base, b.add(self.column, index(store.offset)), self.count)
 
     def _kept(self, store: Store) -> ir.Value:

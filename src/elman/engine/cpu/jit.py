@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import llvmlite
@@ -21,8 +22,9 @@ from ...errors import UserError, nearest
 from . import cache
 
 _lock = threading.Lock()
-# A fork waits for a compilation under way, so that the child finds LLVM whole and this lock free.
-os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+if hasattr(os, "register_at_fork"):
+    # A fork waits for a compilation under way, so that the child finds LLVM whole and this lock free.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 _LOWERED = {"avx2": "x86-64-v3", "baseline": "x86-64"}
 
@@ -96,30 +98,67 @@ class Compiled:
         return function
 
 
-def compile_module(module: ir.Module | str, name: str) -> Compiled:
+def compile_module(
+    module: ir.Module | str | Callable[[], ir.Module | str], name: str, key: str | None = None
+) -> Compiled:
     """Compiles a module for `host`, or takes its machine code from the cache on disk. Safe from several threads.
 
-    ``name`` is for messages. Raises ``RuntimeError`` for IR that LLVM refuses.
+    Args:
+        module: the module, its text, or a function that makes it.
+        name: for messages.
+        key: everything the module is made from, in words. Given this, a function ``module`` is not called where the
+            cache has the code. The source of this folder and of ``engine`` is added, so old code is not taken for new.
+
+    Raises ``RuntimeError`` for IR that LLVM refuses.
     """
     begin = time.perf_counter()
     target = host()
-    text = str(module)
-    key = cache.key(text, target.cpu, target.features, llvmlite.__version__, str(llvm.llvm_version_info))
-    code = cache.load(key)
+    if key is None:
+        module = key = _text(module)
+    else:
+        key = cache.key(key, _sources())
+    entry = cache.key(key, target.cpu, target.features, llvmlite.__version__, str(llvm.llvm_version_info))
+    code = cache.load(entry)
     cached = code is not None
-    with _lock:
-        if code is None:
-            code = _machine_code(text, target)
-        engine = _loaded(code, target)
-    if not cached:
-        cache.store(key, code)
+    if code is None:
+        code = _machine_code(_text(module), target)
+        cache.store(entry, code)
+    engine = _loaded(code, target)
     return Compiled(name, time.perf_counter() - begin, cached, engine)
 
 
+def _text(module: Any) -> str:
+    return str(module() if callable(module) else module)
+
+
 @lru_cache
-def _initialise() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+def _sources() -> str:
+    """A digest of the files that turn a cell into IR."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return cache.key(*(file.read_text(encoding="utf-8") for file in files))
+
+
+def _machine_code(text: str, target: Host) -> bytes:
+    with _lock:
+        machine = _target_machine(target)
+        module = llvm.parse_assembly(text)
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+        # Vectors are explicit and loops are unrolled by hand: LLVM's own attempts cost time and win nothing.
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
+        passes = llvm.create_pass_builder(machine, tuning)
+        passes.getModulePassManager().run(module, passes)
+        return bytes(machine.emit_object(module))
+
+
+def _loaded(code: bytes, target: Host) -> Any:
+    with _lock:
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(target))
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        return engine
 
 
 def _target_machine(target: Host) -> Any:
@@ -129,22 +168,7 @@ def _target_machine(target: Host) -> Any:
     )
 
 
-def _machine_code(text: str, target: Host) -> bytes:
-    machine = _target_machine(target)
-    module = llvm.parse_assembly(text)
-    module.triple = machine.triple
-    module.data_layout = str(machine.target_data)
-    module.verify()
-    # Vectors are explicit and loops are unrolled by hand: LLVM's own attempts cost time and win nothing.
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
-    passes = llvm.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(module, passes)
-    return bytes(machine.emit_object(module))
-
-
-def _loaded(code: bytes, target: Host) -> Any:
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(target))
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine
+@lru_cache
+def _initialise() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()

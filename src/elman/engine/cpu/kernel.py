@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +12,8 @@ from ..operators import weight, width
 from ..plan import Plan
 from ..trace import Value
 from .emit import Panel, Signature, emit, signature, tiling
-from .jit import compile_module, host
-
-_ARGUMENTS = (ctypes.c_void_p, *[ctypes.c_int64] * 4)
-_pool = ThreadPoolExecutor(2)
+from .jit import Compiled, compile_module, host
+from .threads import parallel
 
 
 def run_on_cpu(
@@ -36,7 +31,7 @@ def run_on_cpu(
     """The kernel of backend "cpu": see ``engine.operator.Kernel``."""
     dtype = stacks[0].dtype
     time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
-    function, takes = _compiled(plan, dtype, reverse, lengths is not None, resets is not None, reset_states is None)
+    code, takes = _compiled(plan, dtype, reverse, lengths is not None, resets is not None, reset_states is None)
     scratch = [stacks[0].new_empty(batch, width(value)) for value in plan.scratch]
     lanes = host().lanes(dtype)
     tensors = [
@@ -50,15 +45,10 @@ def run_on_cpu(
         *([] if resets is None else [resets.contiguous()]),
         *(state.contiguous() for state in reset_states or ()),
     ]
-    table = (ctypes.c_void_p * max(len(tensors), 1))(*(tensor.data_ptr() for tensor in tensors))
-    threads = max(1, min(torch.get_num_threads(), batch // 2))
-    edges = [batch * n // threads for n in range(threads + 1)]
-    if threads == 1:
-        function(table, time, batch, 0, batch)
-        return
-    jobs = [_pool.submit(function, table, time, batch, a, b) for a, b in zip(edges, edges[1:], strict=False)]
-    for job in jobs:
-        job.result()
+    numbers = [time, batch, *(tensor.data_ptr() for tensor in tensors)]
+    table = (ctypes.c_int64 * len(numbers))(*numbers)
+    # Two rows a thread at least: with fewer, the threads only wait for each other's caches.
+    parallel(code.address("run"), ctypes.addressof(table), max(1, batch // 2))
 
 
 def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Tensor:
@@ -78,11 +68,10 @@ def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Te
 
 def _compiled(
     plan: Plan, dtype: torch.dtype, reverse: bool, lengths: bool, resets: bool, after: bool
-) -> tuple[Callable[..., None], Signature]:
+) -> tuple[Compiled, Signature]:
     key = (dtype, reverse, lengths, resets, after)
     if key not in plan.compiled:
         module = emit(plan, dtype, host().lanes(dtype), reverse=reverse, lengths=lengths, resets=resets, after=after)
-        compiled = compile_module(module, "loop")
-        plan.compiled[key] = compiled.function("run", *_ARGUMENTS), signature(plan, lengths, resets)
-    found: tuple[Callable[..., None], Signature] = plan.compiled[key]
+        plan.compiled[key] = compile_module(module, "loop"), signature(plan, lengths, resets)
+    found: tuple[Compiled, Signature] = plan.compiled[key]
     return found

@@ -1,7 +1,7 @@
 """ATen's pointwise operators on vectors: ``POINTWISE[operator](simd, *args, **kwargs)``, with ATen's own signatures.
 
-An argument is a vector, a mask (a bool tensor) or a Python number; a result is a vector or a mask. As in PyTorch, a mask
-among numbers counts as 0 and 1, and a number among truths as "is not 0".
+An argument is a vector, a mask (a bool tensor) or a Python number; a result is a vector or a mask. As in PyTorch, a
+mask among numbers counts as 0 and 1, and a number among truths as "is not 0".
 """
 
 from __future__ import annotations
@@ -172,11 +172,14 @@ def div_rounded(simd: Simd, a: Any, b: Any, rounding_mode: str | None) -> Value:
 
 
 def _floor_divided(simd: Simd, a: Value, b: Value, quotient: Value) -> Value:
-    """floor(a / b) as PyTorch has it: from the exact remainder, so that rounding in a / b changes nothing."""
-    exact = simd.div(simd.sub(a, remainder(simd, a, b)), b)
-    rounded = simd.intrinsic("roundeven", exact)
-    rounded = simd.select(simd.compare("==", rounded, simd.const(0)), simd.intrinsic("copysign", rounded, quotient), rounded)
-    return simd.select(simd.compare("==", b, simd.const(0)), quotient, rounded)
+    """floor(a / b) as PyTorch has it: from the exact rest, so that rounding in a / b changes nothing."""
+    rest, opposed = _rest(simd, a, b)
+    exact = simd.div(simd.sub(a, rest), b)
+    exact = simd.select(opposed, simd.sub(exact, simd.const(1)), exact)
+    whole = simd.intrinsic("roundeven", exact)
+    zero = simd.compare("==", whole, simd.const(0))
+    whole = simd.select(zero, simd.intrinsic("copysign", whole, quotient), whole)
+    return simd.select(simd.compare("==", b, simd.const(0)), quotient, whole)
 
 
 @_emits(aten.fmod.Tensor, aten.fmod.Scalar)
@@ -188,11 +191,15 @@ def fmod(simd: Simd, a: Any, b: Any) -> Value:
 @_emits(aten.remainder.Tensor, aten.remainder.Scalar)
 def remainder(simd: Simd, a: Any, b: Any) -> Value:
     """a - b floor(a / b), exact, with the sign of b."""
-    b = number(simd, b)
+    rest, opposed = _rest(simd, number(simd, a), number(simd, b))
+    return simd.select(opposed, simd.add(rest, number(simd, b)), rest)
+
+
+def _rest(simd: Simd, a: Value, b: Value) -> tuple[Value, Value]:
+    """What a leaves when divided by b towards 0, and the mask of where floor(a / b) is one less than that division."""
     rest = fmod(simd, a, b)
-    negative = [simd.compare("<", each, simd.const(0)) for each in (b, rest)]
-    opposed = logical_and(simd, simd.compare("!=", rest, simd.const(0)), logical_xor(simd, *negative))
-    return simd.select(opposed, simd.add(rest, b), rest)
+    signs_differ = logical_xor(simd, *(simd.compare("<", each, simd.const(0)) for each in (b, rest)))
+    return rest, logical_and(simd, simd.compare("!=", rest, simd.const(0)), signs_differ)
 
 
 @_emits(aten.minimum.default)

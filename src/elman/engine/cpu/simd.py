@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,12 +17,25 @@ BOOL, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64
 POINTER = ir.PointerType()
 SCALARS = {torch.float32: ir.FloatType(), torch.float64: ir.DoubleType()}
 INTEGERS = {torch.float32: I32, torch.float64: I64}
+_C_TYPES = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 MANTISSA_BITS = {torch.float32: 23, torch.float64: 52}
 
 
 def index(number: int | Value) -> Value:
     """A Python number as an i64 constant; an IR value as it is."""
     return ir.Constant(I64, number) if isinstance(number, int) else number
+
+
+class _Everywhere(ir.Constant):
+    """A vector constant with one value in every lane, written once: the text of a module is mostly constants."""
+
+    def __init__(self, vector: Value, value: float) -> None:
+        super().__init__(vector.element, value)
+        self.type = vector
+
+    def _get_reference(self) -> str:
+        scalar = self.type.element
+        return f"splat ({scalar} {scalar.format_constant(self.constant)})"
 
 
 class Simd:
@@ -38,8 +52,8 @@ class Simd:
     >>> simd = Simd(module, builder, torch.float32, lanes=4)
     >>> x = simd.load(double.args[0], 0)
     >>> simd.store(simd.mul(x, simd.const(2)), double.args[0], 0)
-    >>> print(x)
-    %".4" = load <4 x float>, ptr %".3", align 4
+    >>> print(x.type)
+    <4 x float>
     """
 
     def __init__(self, module: Value, builder: Value, dtype: torch.dtype, lanes: int) -> None:
@@ -61,15 +75,14 @@ class Simd:
 
     def const(self, number: float) -> Value:
         """The same number in every lane, rounded to ``dtype`` (what is too large becomes infinite)."""
-        rounded = torch.tensor(number, dtype=torch.float64).to(self.dtype).item()
-        return ir.Constant(self.vector, [rounded] * self.lanes)
+        return _Everywhere(self.vector, _C_TYPES[self.dtype](number).value)
 
     def const_mask(self, truth: bool) -> Value:
-        return ir.Constant(self.mask, [truth] * self.lanes)
+        return _Everywhere(self.mask, truth)
 
     def const_integers(self, number: int) -> Value:
         """The same integer, of the width of one element, in every lane."""
-        return ir.Constant(self.integers, [number] * self.lanes)
+        return _Everywhere(self.integers, number)
 
     def splat(self, scalar: Value) -> Value:
         """A scalar (of any type) in every lane."""

@@ -40,8 +40,8 @@ def parallel(function: int, argument: int, threads: int | None = None) -> None:
         threads: default and upper bound: ``torch.get_num_threads()``.
 
     The threads are those of the OpenMP library that PyTorch has loaded, so nothing is oversubscribed. Where there is
-    none, and in a child after ``fork``, whose copy of that library has lost its threads and would wait for them forever,
-    they are a pool of our own. May be called from several Python threads at once.
+    none, they are a pool of our own; so also in a child after ``fork``, whose copy of that library has lost its threads
+    and would wait for them forever. May be called from several Python threads at once.
     """
     limit = torch.get_num_threads()
     threads = limit if threads is None else min(threads, limit)
@@ -56,9 +56,9 @@ def parallel(function: int, argument: int, threads: int | None = None) -> None:
 def emit_barrier(module: Value, builder: Value, counter: Value, threads: Value) -> None:
     """Emits a place where all ``threads`` threads of a `parallel` call wait for each other.
 
-    ``counter`` points to an i64 that is 0 before the call and belongs to this call alone, best on a cache line of its own
-    (64 bytes). One counter serves any number of barriers. What a thread has written before the barrier the others see
-    behind it. Waiting is spinning (about 0.1 us when all arrive together); after some thousand rounds, when another
+    ``counter`` points to an i64 that is 0 before the call and belongs to this call alone, best on a cache line of its
+    own (64 bytes). One counter serves any number of barriers. What a thread has written before the barrier the others
+    see behind it. Waiting is spinning (about 0.1 us when all arrive together); after some thousand rounds, when another
     thread seems not to be running, the waiting one lets others go first.
     """
     one = ir.Constant(I64, 1)
@@ -66,9 +66,7 @@ def emit_barrier(module: Value, builder: Value, counter: Value, threads: Value) 
     round_ends = builder.mul(builder.add(builder.udiv(before, threads), one), threads)
 
     start = builder.block
-    wait, spin, give_way, done = (
-        builder.append_basic_block(name) for name in ("wait", "spin", "give_way", "done")
-    )
+    wait, spin, give_way, done = (builder.append_basic_block(name) for name in ("wait", "spin", "give_way", "done"))
     builder.branch(wait)
     builder.position_at_end(wait)
     spins = builder.phi(I64)
@@ -110,36 +108,39 @@ def has_openmp() -> bool:
     return True
 
 
+_OPENMP_ENTRY = """
+declare void @GOMP_parallel(ptr, ptr, i32, i32)
+declare i32 @omp_get_thread_num()
+declare i32 @omp_get_num_threads()
+
+define void @member(ptr %call) {
+  %function = load ptr, ptr %call
+  %argument.at = getelementptr ptr, ptr %call, i64 1
+  %argument = load ptr, ptr %argument.at
+  %number = call i32 @omp_get_thread_num()
+  %count = call i32 @omp_get_num_threads()
+  %thread = zext i32 %number to i64
+  %threads = zext i32 %count to i64
+  call void %function(ptr %argument, i64 %thread, i64 %threads)
+  ret void
+}
+
+define void @run(ptr %function, ptr %argument, i32 %threads) {
+  %call = alloca [2 x ptr]
+  store ptr %function, ptr %call
+  %argument.at = getelementptr ptr, ptr %call, i64 1
+  store ptr %argument, ptr %argument.at
+  call void @GOMP_parallel(ptr @member, ptr %call, i32 %threads, i32 0)
+  ret void
+}
+"""
+
+
 @lru_cache
-def _openmp_entry() -> Callable[[int, int, int], None]:
-    """``run(function, argument, threads)``: GOMP_parallel, and in each of its threads one call of the function."""
-    module = ir.Module("threads")
-    parallel = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I32, I32]), "GOMP_parallel")
-    number, count = (ir.Function(module, ir.FunctionType(I32, []), name) for name in _OPENMP[1:])
-    call = ir.LiteralStructType([POINTER, POINTER])  # function, argument
-
-    member = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "member")
-    builder = ir.IRBuilder(member.append_basic_block())
-    whole = builder.load(member.args[0], typ=call)
-    function, argument = (builder.extract_value(whole, k) for k in range(2))
-    numbers = [builder.zext(builder.call(each, []), I64) for each in (number, count)]
-    _call_at(builder, function, [argument, *numbers])
-    builder.ret_void()
-
-    run = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I32]), "run")
-    builder = ir.IRBuilder(run.append_basic_block())
-    slot = builder.alloca(call)
-    for k in range(2):
-        place = builder.gep(slot, [ir.Constant(I32, 0), ir.Constant(I32, k)], source_etype=call)
-        builder.store(run.args[k], place)
-    builder.call(parallel, [member, slot, run.args[2], ir.Constant(I32, 0)])
-    builder.ret_void()
-    return compile_module(module, "threads").function("run", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
-
-
-def _call_at(builder: Value, address: Value, arguments: list[Value]) -> None:
-    """Emits a call of the function of type ``FUNCTION`` at an address."""
-    builder.call(builder.bitcast(address, ir.PointerType(FUNCTION)), arguments)
+def _openmp_entry() -> Callable[..., None]:
+    """``run(function, argument, threads)``: the function once in each thread of an OpenMP team."""
+    compiled = compile_module(_OPENMP_ENTRY, "threads")
+    return compiled.function("run", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
 
 
 # A pool of our own
