@@ -51,7 +51,7 @@ def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], 
             evaluate(core, known, rows)
             return tuple(known[value] for value in core.outputs)
 
-        _, pull = vjp(forward, *(each for group in primals for each in group))
+        pull = vjp(forward, *(each for group in primals for each in group))[1]
         return pull((*state_gradients, *given_gradients))
 
     like = [*whole, *stepped, *states, *given, *states]

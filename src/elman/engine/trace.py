@@ -110,7 +110,7 @@ def trace(fn: Callable[..., Sequence[Tensor]], examples: Callable[[int], Sequenc
         elif node.op == "get_attr":
             raise Refused("the step uses a tensor that is not a parameter, buffer, input or state of it")
         elif node.target is operator.getitem:
-            known[node] = known[node.args[0]][node.args[1]]  # type: ignore[index]
+            known[node] = known[node.args[0]][node.args[1]]
         else:
             made = _values(node, twin, known)
             for value in made:

@@ -65,7 +65,7 @@ def select(names: Sequence[str]) -> list[Experiment]:
 def run_experiment(
     experiment: Experiment, folder: Path, overrides: dict[str, Any], console: Console | None = None
 ) -> dict[str, Any]:
-    """Trains one experiment in ``folder``/NAME, going on where an earlier call stopped, and returns its row and story."""
+    """Trains one experiment in ``folder``/NAME, or goes on where an earlier call stopped; returns its row and story."""
     settings = settings_from(LanguageModelSettings, read_recipe(f"grimm-{experiment.name}") | overrides)
     run = RunFolder(folder / experiment.name)
     options = {o.name: getattr(g, o.name) for g in _groups(settings) for o in dataclasses.fields(g)}
@@ -117,7 +117,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         "`elman reproduce grimm`: perplexity a pair of characters on the last 100 pairs of the ten longest tales, each "
         "from the zero state. " + NOTE,
         "",
-        "| run | weights | types | updates | train | best valid | at update | bits/char | last valid | chapter's best |",
+        "| run | weights | types | updates | train | best valid | at update | bits/char | last valid | the chapter |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -134,7 +134,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Train and validation perplexity of all runs over updates, in one picture (the chapter's figures 6.12 and 6.14)."""
+    """Training and validation perplexity of all runs over updates (the chapter's figures 6.12 and 6.14)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 5.2), layout="constrained")
