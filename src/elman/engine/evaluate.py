@@ -21,12 +21,15 @@ def evaluate(graph: Graph, known: dict[Value, Tensor], rows: int) -> None:
     tensor([3., 3.])
     """
 
-    def actual(argument: Any) -> Any:
-        if isinstance(argument, tuple):
-            return [actual(each) for each in argument]
-        if isinstance(argument, Value):
-            return known[argument]
-        return rows if argument is ROWS else argument
-
     for value in graph.values:
-        known[value] = value.op(*map(actual, value.args), **{name: actual(each) for name, each in value.kwargs.items()})
+        args = [_actual(each, known, rows) for each in value.args]
+        kwargs = {name: _actual(each, known, rows) for name, each in value.kwargs.items()}
+        known[value] = value.op(*args, **kwargs)
+
+
+def _actual(argument: Any, known: dict[Value, Tensor], rows: int) -> Any:
+    if isinstance(argument, tuple):
+        return [_actual(each, known, rows) for each in argument]
+    if isinstance(argument, Value):
+        return known[argument]
+    return rows if argument is ROWS else argument

@@ -112,8 +112,11 @@ def scan_compiled(
     evaluate(program.parts.once, known, time * batch)
     evaluate(program.parts.pre, known, time * batch)
     stepped = [known[value].unflatten(0, (time, batch)) for value in program.stepped]
-    call = _Call(program, kernel, reverse, lengths, resets, None if reset_states is None else list(reset_states))
-    made = _Loop.apply(call, *(known[value] for value in program.whole), *stepped, *states)
+    tensors = [*(known[value] for value in program.whole), *stepped, *states]
+    # Asked here, as inside the operation gradients are always off.
+    training = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+    again = None if reset_states is None else list(reset_states)
+    made = _Loop.apply(_Call(program, kernel, reverse, lengths, resets, again, training), *tensors)
     final, outputs = made[: len(states)], made[len(states) :]
     looped = program.parts.core.outputs[len(states) :]
     known |= {value: each.flatten(0, 1) for value, each in zip(looped, outputs, strict=True)}
@@ -135,6 +138,7 @@ class _Call:
     lengths: Tensor | None
     resets: Tensor | None
     reset_states: list[Tensor] | None
+    training: bool
 
 
 class _Loop(torch.autograd.Function):
@@ -143,11 +147,11 @@ class _Loop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         program = call.program
-        counts = (len(program.whole), len(program.stepped))
-        whole = [each.contiguous() for each in tensors[: counts[0]]]
-        stepped = [each.contiguous() for each in tensors[counts[0] : sum(counts)]]
-        states = tensors[sum(counts) :]
-        plan = program.training if any(ctx.needs_input_grad) else program.inference
+        given = iter(tensors)
+        whole = [each.contiguous() for each in itertools.islice(given, len(program.whole))]
+        stepped = [each.contiguous() for each in itertools.islice(given, len(program.stepped))]
+        states = list(given)
+        plan = program.training if call.training else program.inference
         time, batch = stepped[0].shape[:2] if stepped else (0, len(states[0]))
         stacks = [each.new_empty(time + 1, *each.shape) for each in states]
         for stack, state in zip(stacks, states, strict=True):
@@ -165,14 +169,16 @@ class _Loop(torch.autograd.Function):
             resets=call.resets,
             reset_states=call.reset_states,
         )
-        ctx.call, ctx.counts, ctx.saved_outputs = call, counts, dict(zip(plan.outputs, outputs, strict=True))
-        # The tensors as they came, not their contiguous copies, so that a second derivative finds their history.
-        ctx.save_for_backward(*tensors, *stacks)
-        after = [stack[:-1] if call.reverse else stack[1:] for stack in stacks]
+        by_value = dict(zip(plan.outputs, outputs, strict=True))
+        if call.training:
+            ctx.call, ctx.counts = call, (len(tensors), len(stacks))
+            # The tensors as they came, not their contiguous copies, so that a second derivative finds their history.
+            ctx.save_for_backward(*tensors, *stacks, *(by_value[twin] for twin in program.gradient.saved.values()))
+        after = [(stack[:-1] if call.reverse else stack[1:]) for stack in stacks]
         if call.lengths is not None:
             idle = _idle(time, call.lengths).unsqueeze(-1)
             after = [each.masked_fill(idle, 0) for each in after]
-        made = dict(zip(plan.outputs, outputs, strict=True)) | dict(zip(plan.core.outputs, after, strict=False))
+        made = by_value | dict(zip(plan.core.outputs, after, strict=False))
         final = [stack[0 if call.reverse else time].clone() for stack in stacks]
         return (*final, *(made[value] for value in program.parts.core.outputs[len(states) :]))
 
@@ -180,9 +186,9 @@ class _Loop(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
         program, gradient = call.program, call.program.gradient
-        whole_count, stepped_count = ctx.counts
-        count = len(program.states)
-        primals, stacks = ctx.saved_tensors[:-count], ctx.saved_tensors[-count:]
+        whole_count, stepped_count, count = len(program.whole), len(program.stepped), len(program.states)
+        kept = iter(ctx.saved_tensors)
+        primals, stacks = (list(itertools.islice(kept, n)) for n in ctx.counts)
         if torch.is_grad_enabled():  # create_graph=True: the loop again in ordinary PyTorch, which can go on deriving
             return (None, *_derived_in_pytorch(call, primals, gradients))
         whole, stepped = primals[:whole_count], primals[whole_count : whole_count + stepped_count]
@@ -196,7 +202,7 @@ class _Loop(torch.autograd.Function):
         known: dict[Value, Tensor] = dict(zip(gradient.whole, whole, strict=True))
         for values, group in ((gradient.stepped, stepped), (gradient.before, before), (gradient.after, after)):
             known |= {value: each.flatten(0, 1) for value, each in zip(values, group, strict=True)}
-        known |= {value: ctx.saved_outputs[twin].flatten(0, 1) for value, twin in gradient.saved.items()}
+        known |= {value: each.flatten(0, 1) for value, each in zip(gradient.saved, kept, strict=True)}
         for value, each in zip(gradient.given, given, strict=True):
             known[value] = (stacks[0].new_zeros(time, batch, *value.shape[1:]) if each is None else each).flatten(0, 1)
         evaluate(gradient.parts.once, known, time * batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+from array import array
 
 import torch
 import torch.nn.functional as F
@@ -45,10 +45,9 @@ def run_on_cpu(
         *([] if resets is None else [resets.contiguous()]),
         *(state.contiguous() for state in reset_states or ()),
     ]
-    numbers = [time, batch, *(tensor.data_ptr() for tensor in tensors)]
-    table = (ctypes.c_int64 * len(numbers))(*numbers)
+    table = array("q", [time, batch, *(tensor.data_ptr() for tensor in tensors)])
     # Two rows a thread at least: with fewer, the threads only wait for each other's caches.
-    parallel(code.address("run"), ctypes.addressof(table), max(1, batch // 2))
+    parallel(code.address("run"), table.buffer_info()[0], max(1, batch // 2))
 
 
 def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Tensor:
