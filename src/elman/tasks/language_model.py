@@ -201,13 +201,17 @@ class LanguageModel(Estimator):
             **common,
         )
         texts = [_GrowingText(self.tokenizer_.decode, stop) for _ in range(samples)]
-        for step in steps:
-            for sample, (text, token) in enumerate(zip(texts, step.tolist(), strict=True)):
-                new = text.end() if token in (STOPPED, end) else text.add(token)
-                if new and on_text is not None:
-                    on_text(sample, new)
-            if all(text.ended for text in texts):
-                break
+        # A net that starts from noise draws it from PyTorch's own generator.
+        with torch.random.fork_rng([], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            for step in steps:
+                for sample, (text, token) in enumerate(zip(texts, step.tolist(), strict=True)):
+                    new = text.end() if token in (STOPPED, end) else text.add(token)
+                    if new and on_text is not None:
+                        on_text(sample, new)
+                if all(text.ended for text in texts):
+                    break
         for sample, text in enumerate(texts):
             if (new := text.end()) and on_text is not None:
                 on_text(sample, new)

@@ -71,7 +71,10 @@ def run_experiment(
     options = {o.name: getattr(g, o.name) for g in _groups(settings) for o in dataclasses.fields(g)}
     last = max(run.steps(), default=None)
     if last is None or last < (settings.training.steps or 0):
-        LanguageModel(**options).fit(run=run.path, resume=last is not None, console=console, quiet=console is None)
+        trained = LanguageModel(**options)
+        trained.fit(run=run.path, resume=last is not None, console=console, quiet=console is None)
+        if trained.result.stopped_by == "interrupted":
+            raise KeyboardInterrupt  # Ctrl-C ends the whole experiment, not this run of it; the run is saved
     model = LanguageModel.load(run.path)
     records = read_metrics(run.metrics)
     best = min(records, key=lambda record: record["valid_loss"])
