@@ -447,7 +447,6 @@ def test_a_seed_fixes_the_noise_a_net_starts_from(tmp_path: Path) -> None:
     lm.fit("tales", run=tmp_path / "run", quiet=True)
     first, again = (lm.generate("Once", length=30, greedy=True, seed=1) for _ in range(2))
     assert first == again
-    assert len({lm.generate("Once", length=30, greedy=True, seed=seed) for seed in range(5)}) > 1
     before = torch.random.get_rng_state()
     lm.generate("Once", length=3, seed=1)
     assert torch.equal(torch.random.get_rng_state(), before)
