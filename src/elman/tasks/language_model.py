@@ -26,6 +26,7 @@ from .settings import LanguageModelSettings
 
 EVALUATION_STEPS = 256
 EVALUATION_ROWS = 32
+EVALUATION_SCORES = 1 << 23  # logits held at once; a large vocabulary is judged in shorter windows
 
 
 class LanguageModel(Estimator):
@@ -303,7 +304,8 @@ def evaluate_net(net: LanguageNet, tokens: TokenSet) -> dict[str, float]:
     mode = net.training
     net.eval()
     total, state = 0.0, None
-    for window in evaluation_windows(tokens, EVALUATION_STEPS, EVALUATION_ROWS):
+    steps = max(1, min(EVALUATION_STEPS, EVALUATION_SCORES // (EVALUATION_ROWS * net.vocab_size)))
+    for window in evaluation_windows(tokens, steps, EVALUATION_ROWS):
         x, y, resets, scored = (each.to(device) for each in window)
         logits, state = net(x, state, resets=resets)
         losses = F.cross_entropy(logits.flatten(0, 1).double(), y.flatten(), reduction="none")
