@@ -46,9 +46,9 @@ def check_same(cell: nn.Module, x: Any, state: State = None, **options: Any) -> 
         for number, (a, b) in enumerate(zip(a_group, b_group, strict=True)):
             assert a.shape == b.shape and a.dtype == b.dtype
             error, norm = (a - b).norm().item(), b.norm().item()
-            assert error <= TOLERANCE[a.dtype] * max(norm, 1e-3), f"{kind}[{number}]: error {error:.3g}, norm {norm:.3g}"
+            assert error <= TOLERANCE[a.dtype] * max(norm, 1e-3), f"{kind}[{number}]: {error:.3g} of {norm:.3g}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def same() -> Callable[..., None]:
     return check_same

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 import elman
 from elman.cell import Cell
 from elman.cells import GRU, LSTM, RNN, SCRN, CoupledLSTM, GRUResetBefore, PeepholeLSTM
-from elman.engine import operator as engine_operator
 from elman.errors import UserError
 from elman.structure import leaves
 
@@ -309,6 +308,11 @@ def test_nan_and_inf_flow_as_in_eager(name: str, bad: float) -> None:
     assert not results[0][0][:, [0, 2, 3]].isnan().any()
 
 
+def test_large_values_have_the_gradient_of_eager(same: Same) -> None:
+    step = Step(lambda m, x, h: F.softplus(h * m.b) * 0.1 + F.elu(x) + F.gelu(h), dtype=torch.float32)
+    same(step, torch.randn(3, 2, 5), torch.full((2, 5), 300.0))
+
+
 def test_denormals_stay() -> None:
     step = Step(lambda m, x, h: h * 0.5 + x)
     tiny = torch.full((1, 5), 2.0**-1060, dtype=F64)
@@ -364,6 +368,7 @@ def test_second_derivatives_count_a_shared_matrix_once() -> None:
     assert torch.autograd.gradgradcheck(run, (x, h, step.w.detach().clone().requires_grad_()))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_transforms_go_through_eager() -> None:
     cell, x = GRU(3, 4, dtype=F64), torch.randn(5, 2, 3, dtype=F64)
     named = {name: each.detach() for name, each in cell.named_parameters()}
@@ -397,7 +402,7 @@ def test_autocast_falls_back() -> None:
 
 
 def test_torch_compile_falls_back() -> None:
-    cell, x = RNN(3, 4), torch.randn(3, 2, 3)
+    cell, x = nn.GRUCell(3, 4), torch.randn(3, 2, 3)
     compiled = torch.compile(lambda x: elman.scan(cell, x)[0], backend="eager")
     torch.testing.assert_close(compiled(x), elman.scan(cell, x)[0])
 
@@ -507,6 +512,7 @@ def test_the_kernel_writes_all_of_its_buffers_and_nothing_else(name: str, monkey
     results = []
     for options in ({}, {"lengths": [5, 2, 0], "resets": torch.rand(5, 3) < 0.4}):
         expected, _ = elman.scan(cell, x, backend="eager", **options)
+        elman.scan(cell, x, backend="cpu", **options)[0].sum().backward()  # traces, which makes tensors of its own
         with monkeypatch.context() as patch:
             patch.setattr(Tensor, "new_empty", fenced)
             y, _ = elman.scan(cell, x, backend="cpu", **options)
@@ -515,9 +521,9 @@ def test_the_kernel_writes_all_of_its_buffers_and_nothing_else(name: str, monkey
         assert not results[-1].isnan().any()
     assert len(kept) > 8
     for whole, inside in kept:
-        assert (whole[:guard] == sentinel).all() and (whole[-guard:] == sentinel).all()
+        fence = torch.full((guard,), sentinel, dtype=whole.dtype)
+        assert torch.equal(whole[:guard], fence) and torch.equal(whole[-guard:], fence)
         assert not inside.isnan().any()
-    assert engine_operator.Program
 
 
 UNARY = [torch.tanh, torch.sigmoid, torch.relu, torch.abs, torch.sin, F.softplus, F.elu, F.gelu, torch.neg, torch.cos]
@@ -593,11 +599,11 @@ def _check_random(case: dict[str, Any], same: Same) -> None:
     try:
         same(cell, torch.randn(time, batch, size, dtype=F64), state, reverse=case["reverse"], **options)
     except UserError as error:
-        assert "old state" in str(error) or "scan: y" in str(error)
+        assert "old state" in str(error) or "same for all rows" in str(error)
 
 
 @given(case=random_cells())
-@settings(max_examples=25)
+@settings(max_examples=5)
 def test_random_cells(case: dict[str, Any], same: Same) -> None:
     _check_random(case, same)
 

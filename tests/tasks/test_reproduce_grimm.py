@@ -13,7 +13,7 @@ from elman.errors import UserError
 from elman.tasks.recipes import read_recipe
 from elman.tasks.reproduce_grimm import EXPERIMENTS, Experiment, run_experiment, select, write_results
 
-WORDS = "the king had a daughter and she went into the forest where an old fox sat by the well".split()
+WORDS = ["the", "king", "had", "a", "daughter", "and", "she", "went", "into", "forest", "where", "an", "old", "fox"]
 
 
 @pytest.fixture

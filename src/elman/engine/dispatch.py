@@ -45,9 +45,11 @@ def choose(
     if backend == "eager":
         return Choice(None, "asked for")
     try:
-        _check_mode([*inputs, *leaves(state)])
+        _check_mode([*inputs, *leaves(state), *leaves(reset_state)])
         if any(leaf.requires_grad for leaf in leaves(reset_state)):
             raise Refused("the state that rows are reset to wants a gradient")
+        if any(a.dtype != b.dtype for a, b in zip(leaves(reset_state), leaves(state), strict=False)):
+            raise Refused("the state that rows are reset to is of another dtype")
         return Choice(prepare(cell, inputs, state, is_tuple=is_tuple, all_states=all_states))
     except Refused as reason:
         if backend == "cpu":
@@ -60,9 +62,12 @@ def _check_mode(tensors: Sequence[Tensor]) -> None:
         raise Refused("torch.compile is tracing")
     if torch.is_autocast_enabled("cpu"):
         raise Refused("autocast is on")
-    if any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors):
+    # The parameters may be what is transformed, so it does not matter which tensors are.
+    if torch._C._functorch.peek_interpreter_stack() is not None:
         raise Refused("a transform of torch.func (vmap, grad, jvp) is under way")
-    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors):
+    if torch._C._len_torch_dispatch_stack():
+        raise Refused("a mode that looks into every operator is on")
+    if forward_ad._current_level >= 0:
         raise Refused("forward-mode differentiation is under way")
     if not all(0 not in tensor.shape[:2] for tensor in tensors):
         raise Refused("there is no step to take: T or B is 0")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .trace import ROWS, Graph, Value
+
+_VIEWS = {torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default}
 
 
 def evaluate(graph: Graph, known: dict[Value, Tensor], rows: int) -> None:
@@ -24,7 +27,9 @@ def evaluate(graph: Graph, known: dict[Value, Tensor], rows: int) -> None:
     for value in graph.values:
         args = [_actual(each, known, rows) for each in value.args]
         kwargs = {name: _actual(each, known, rows) for name, each in value.kwargs.items()}
-        known[value] = value.op(*args, **kwargs)
+        # Traced on contiguous tensors; others may have no such view.
+        op = torch.reshape if value.op in _VIEWS else value.op
+        known[value] = op(*args, **kwargs)
 
 
 def _actual(argument: Any, known: dict[Value, Tensor], rows: int) -> Any:

@@ -1,4 +1,4 @@
-"""Gradient: the backward pass of a loop is a loop again, run the other way, whose step is the step's vector-Jacobian product."""
+"""Gradient: the backward pass of a loop is a loop run the other way; its step is the vector-Jacobian product."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Gradient:
 
 
 def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], stepped: Sequence[Value]) -> Gradient:
-    """Traces the vector-Jacobian product of one step and decides what of the forward pass it keeps and what it redoes."""
+    """Traces the vector-Jacobian product of one step, and decides what of the forward pass to keep and what to redo."""
     given = core.outputs[len(states) :]
     counts = [len(whole), len(stepped), len(states), len(given), len(states)]
 
@@ -57,7 +57,9 @@ def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], 
     like = [*whole, *stepped, *states, *given, *states]
     graph = trace(backward, lambda rows: [_example(value, rows) for value in like])
     groups = _groups(graph.inputs, counts)
-    stand_ins, after, saved = _kept(graph, core, dict(zip(graph.inputs, [*whole, *stepped, *states])), list(states))
+    stand_ins, after, saved = _kept(
+        graph, core, dict(zip(graph.inputs, [*whole, *stepped, *states], strict=False)), list(states)
+    )
     graph = _replaced(graph, stand_ins)
     graph.inputs = [*groups[0], *groups[1], *groups[2], *after, *saved, *groups[3], *groups[4]]
     results = graph.outputs[: len(whole) + len(stepped)]
@@ -79,7 +81,7 @@ def _kept(
     after = [_stand_in(value, "after") for value in states]
     stand_ins: dict[Value, Value] = {}
     saved: dict[Value, Value] = {}
-    at_hand = {value for value in graph.inputs}
+    at_hand = set(graph.inputs)
     at_hand |= {value for value in graph.values if not value.by_row and not ancestors([value]) & set(known_rows(graph))}
     for value in graph.values:
         if value not in twins:

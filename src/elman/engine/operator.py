@@ -12,9 +12,10 @@ from torch import Tensor
 
 from .evaluate import evaluate
 from .gradient import Gradient, differentiate
+from .operators import keeps_rows
 from .plan import Plan, make_plan
-from .split import Split, split
-from .trace import Graph, Refused, Value, trace
+from .split import Split, needed, split
+from .trace import Graph, Refused, Value, operator_name, trace
 
 
 class Kernel(Protocol):
@@ -32,6 +33,7 @@ class Kernel(Protocol):
         lengths: Tensor | None,
         resets: Tensor | None,
         reset_states: list[Tensor] | None,
+        backward: bool = False,
     ) -> None: ...
 
 
@@ -67,6 +69,15 @@ def make_program(
         return [*parameters, *(each.new_zeros(rows, *each.shape[1:]) for each in (*inputs, *states))]
 
     graph = trace(step, examples)
+    for value in graph.values:
+        if not keeps_rows(value):
+            raise Refused(f"{operator_name(value)} may mix the rows of a batch ({value.source})")
+    for value in graph.outputs:
+        if not value.by_row:
+            raise Refused(f"an output is the same for all rows of a batch ({value.source})")
+    for old, new in zip(graph.inputs[-len(states) :], graph.outputs[-len(states) :], strict=True):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            raise Refused(f"a state of shape {old.shape} becomes one of {new.shape} ({new.source})")
     first, last = len(parameters), len(graph.inputs) - len(states)
     parts = split(graph, first, len(states))
     state_values = graph.inputs[last:]
@@ -89,7 +100,7 @@ def make_program(
         stepped,
         make_plan(core, state_values),
         make_plan(kept, state_values),
-        make_plan(gradient.parts.core, gradient.carried),
+        make_plan(gradient.parts.core, gradient.carried, backward=True),
     )
 
 
@@ -116,13 +127,13 @@ def scan_compiled(
     # Asked here, as inside the operation gradients are always off.
     training = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
     again = None if reset_states is None else list(reset_states)
-    made = _Loop.apply(_Call(program, kernel, reverse, lengths, resets, again, training), *tensors)
+    made = _Loop.apply(_Call(program, kernel, time, reverse, lengths, resets, again, training), *tensors)
     final, outputs = made[: len(states)], made[len(states) :]
     looped = program.parts.core.outputs[len(states) :]
     known |= {value: each.flatten(0, 1) for value, each in zip(looped, outputs, strict=True)}
     evaluate(program.parts.post, known, time * batch)
     results = [known[value].unflatten(0, (time, batch)) for value in program.outputs]
-    if lengths is not None and program.parts.post.values:
+    if lengths is not None:
         idle = _idle(time, lengths)
         results = [each.masked_fill(idle.view(time, batch, *[1] * (each.dim() - 2)), 0) for each in results]
     return results, list(final)
@@ -134,6 +145,7 @@ class _Call:
 
     program: Program
     kernel: Kernel
+    time: int
     reverse: bool
     lengths: Tensor | None
     resets: Tensor | None
@@ -149,15 +161,19 @@ class _Loop(torch.autograd.Function):
         program = call.program
         given = iter(tensors)
         whole = [each.contiguous() for each in itertools.islice(given, len(program.whole))]
-        stepped = [each.contiguous() for each in itertools.islice(given, len(program.stepped))]
+        stepped = list(itertools.islice(given, len(program.stepped)))
         states = list(given)
+        stepped = [_readable(each, states[0]) for each in stepped]
         plan = program.training if call.training else program.inference
-        time, batch = stepped[0].shape[:2] if stepped else (0, len(states[0]))
+        time, batch = call.time, len(states[0])
         stacks = [each.new_empty(time + 1, *each.shape) for each in states]
         for stack, state in zip(stacks, states, strict=True):
             stack[time if call.reverse else 0] = state
         like = states[0]
-        outputs = [like.new_empty(time, batch, *value.shape[1:]) for value in plan.outputs]
+        outputs = [
+            like.new_empty(time, batch, *value.shape[1:], dtype=torch.bool if value.dtype == torch.bool else None)
+            for value in plan.outputs
+        ]
         call.kernel(
             plan,
             dict(zip(program.whole, whole, strict=True)),
@@ -169,15 +185,13 @@ class _Loop(torch.autograd.Function):
             resets=call.resets,
             reset_states=call.reset_states,
         )
+        ctx.set_materialize_grads(False)
         by_value = dict(zip(plan.outputs, outputs, strict=True))
         if call.training:
             ctx.call, ctx.counts = call, (len(tensors), len(stacks))
             # The tensors as they came, not their contiguous copies, so that a second derivative finds their history.
             ctx.save_for_backward(*tensors, *stacks, *(by_value[twin] for twin in program.gradient.saved.values()))
         after = [(stack[:-1] if call.reverse else stack[1:]) for stack in stacks]
-        if call.lengths is not None:
-            idle = _idle(time, call.lengths).unsqueeze(-1)
-            after = [each.masked_fill(idle, 0) for each in after]
         made = by_value | dict(zip(plan.core.outputs, after, strict=False))
         final = [stack[0 if call.reverse else time].clone() for stack in stacks]
         return (*final, *(made[value] for value in program.parts.core.outputs[len(states) :]))
@@ -215,18 +229,23 @@ class _Loop(torch.autograd.Function):
         call.kernel(
             plan,
             {value: known[value].contiguous() for value in plan.whole},
-            {value: known[value].contiguous().unflatten(0, (time, batch)) for value in plan.stepped},
+            {value: _readable(known[value], stacks[0]).unflatten(0, (time, batch)) for value in plan.stepped},
             carried,
             outputs,
             reverse=not call.reverse,
             lengths=call.lengths,
             resets=call.resets,
             reset_states=None,
+            backward=True,
         )
         known |= {value: each.flatten(0, 1) for value, each in zip(plan.outputs, outputs, strict=True)}
-        new = plan.core.outputs[:count]
-        moved = [stack[1:] if call.reverse else stack[:-1] for stack in carried]
-        known |= {value: each.flatten(0, 1) for value, each in zip(new, moved, strict=True)}
+        read = set(needed(gradient.parts.post.values, gradient.results))
+        for value, stack in zip(gradient.carried, carried, strict=True):
+            if value in read:
+                each = stack[:-1] if call.reverse else stack[1:]
+                if call.lengths is not None:
+                    each = each.masked_fill(_idle(time, call.lengths).unsqueeze(-1), 0)
+                known[value] = each.flatten(0, 1)
         evaluate(gradient.parts.post, known, time * batch)
         found = [known[value] for value in gradient.results]
         states = [stack[time if call.reverse else 0] for stack in carried]
@@ -239,11 +258,13 @@ def _derived_in_pytorch(
 ) -> list[Tensor | None]:
     program = call.program
     count = len(program.states)
+    # One tensor may be computed from another; as aliases they are not, so that nothing is counted twice.
+    primals = [each.view_as(each) for each in primals]
     groups = iter(primals)
     whole = dict(zip(program.whole, itertools.islice(groups, len(program.whole)), strict=True))
     stepped = dict(zip(program.stepped, itertools.islice(groups, len(program.stepped)), strict=True))
     state = list(groups)
-    time = len(next(iter(stepped.values())))
+    time = call.time
     rows: list[list[Tensor]] = []
     for t in reversed(range(time)) if call.reverse else range(time):
         old = state
@@ -269,6 +290,11 @@ def _derived_in_pytorch(
         torch.autograd.grad([y for y, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
     )
     return [next(found) if each.requires_grad else None for each in primals]
+
+
+def _readable(tensor: Tensor, like: Tensor) -> Tensor:
+    """As the loop reads it: counts, which are whole numbers, as numbers of the loop's own kind."""
+    return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).contiguous()
 
 
 def _idle(time: int, lengths: Tensor) -> Tensor:

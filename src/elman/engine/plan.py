@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
-from .operators import FILLS, PRODUCTS, SAME, is_pointwise, operand, width
+from .operators import FILLS, PRODUCTS, SAME, is_pointwise, is_reduction, operand, width
 from .trace import Graph, Refused, Value, operator_name
 
 aten = torch.ops.aten
@@ -44,7 +45,8 @@ class Plan:
     """What a backend turns into code.
 
     ``stepped`` are read one row a step, ``whole`` are the same at every step, ``states`` are carried. ``scratch`` are
-    values that must lie in memory as a product's left operand before the next stage begins.
+    values that must lie in memory before the next stage begins: what a product or a reduction reads, and ``spread``,
+    single columns that a wider value reads (its tiles, which are elsewhere, cannot compute them).
     """
 
     core: Graph
@@ -53,31 +55,42 @@ class Plan:
     whole: list[Value]
     outputs: list[Value]
     scratch: list[Value]
+    spread: set[Value]
     stages: list[Stage]
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
-def make_plan(core: Graph, states: list[Value]) -> Plan:
+def make_plan(core: Graph, states: list[Value], *, backward: bool = False) -> Plan:
     """Orders the loop's work into stages.
 
-    Raises ``Refused`` for an operator that has no place in the loop, naming its line.
+    In a ``backward`` loop a carried gradient becomes zero where a row was reset, so an output that equals one has a
+    buffer of its own. Raises ``Refused`` for an operator that has no place in the loop, naming its line.
     """
     for value in core.values:
-        if not (is_pointwise(value) or value.op in PRODUCTS):
+        if not (is_pointwise(value) or value.op in PRODUCTS or is_reduction(value)):
             raise Refused(f"{operator_name(value)} on {value.shape} cannot run inside the loop ({value.source})")
     stepped = [value for value in core.inputs if value.by_row and value not in states]
     whole = [value for value in core.inputs if not value.by_row]
     for value in [*states, *stepped, *core.values]:
         if value.by_row and len(value.shape) > 2:
             raise Refused(f"the loop works on rows of numbers, but {value} is {value.shape} ({value.source})")
+    for value in states:
+        if len(value.shape) != 2:
+            raise Refused(f"the loop works on rows of numbers, but a state is {value.shape}")
+    for value in [*core.inputs, *core.values]:
+        counts = is_reduction(value) and value.args[0].dtype == torch.bool
+        if value.dtype not in (states[0].dtype, torch.bool) and not counts:
+            raise Refused(f"the loop works in {states[0].dtype}, but {value} is {value.dtype} ({value.source})")
     new_states = core.outputs[: len(states)]
     # A new state is kept at every step, so an output that equals one needs no buffer of its own.
-    outputs = [value for value in dict.fromkeys(core.outputs[len(states) :]) if value not in new_states]
+    outputs = [value for value in dict.fromkeys(core.outputs[len(states) :]) if backward or value not in new_states]
     given = set(core.inputs)
-    ready = _stage_numbers(core, given)
-    operands = dict.fromkeys(operand(value) for value in core.values if value.op in PRODUCTS)
-    at_hand = {*core.inputs, *new_states, *outputs}
-    scratch = [value for value in operands if value not in at_hand]
+    spread = _spread(core)
+    ready = _stage_numbers(core, given, spread)
+    operands = dict.fromkeys(operand(value) for value in core.values if _reads_memory(value))
+    at_hand = {*core.inputs, *outputs} | (set() if backward else set(new_states))
+    scratch = [value for value in dict.fromkeys([*operands, *spread]) if value not in at_hand]
+    leaf = given | spread
     wanted = [
         *((value, "state", index) for index, value in enumerate(new_states)),
         *((value, "output", index) for index, value in enumerate(outputs)),
@@ -85,41 +98,55 @@ def make_plan(core: Graph, states: list[Value]) -> Plan:
     ]
     stages: dict[tuple[int, int], Stage] = {}
     for value, kind, index in wanted:
-        edges = [0, *sorted(_edges(value, given, {}) - {0, width(value)}), width(value)]
-        for begin, end in zip(edges, edges[1:], strict=False):
-            number = _stage_of(value, begin, ready, given)
+        edges = [0, *sorted(_edges(value, leaf, {}) - {0, width(value)}), width(value)]
+        for begin, end in itertools.pairwise(edges):
+            number = _stage_of(value, begin, ready, given, spread)
             stage = stages.setdefault((number, end - begin), Stage(end - begin, []))
             stage.stores.append(Store(value, begin, end - begin, kind, index))  # type: ignore[arg-type]
     ordered = [stages[key] for key in sorted(stages, key=lambda key: (key[0], -key[1]))]
     for stage in ordered:
         found: dict[tuple[Value, int], None] = {}
         for store in stage.stores:
-            _collect_products(store.value, store.offset, given, found)
+            _collect_products(store.value, store.offset, given | (spread - {store.value}), found)
         stage.products = list(found)
         for product, offset in stage.products:
             if offset + stage.width > width(product):
                 raise Refused(
                     f"a product of width {width(product)} is spread over {stage.width} columns ({product.source})"
                 )
-    return Plan(core, states, stepped, whole, outputs, scratch, ordered)
+    return Plan(core, states, stepped, whole, outputs, scratch, spread, ordered)
 
 
-def _stage_numbers(core: Graph, given: set[Value]) -> dict[Value, int]:
-    """The stage at whose end each value is there: a product of a computed value waits for the stage after it."""
+def _reads_memory(value: Value) -> bool:
+    return value.op in PRODUCTS or is_reduction(value)
+
+
+def _spread(core: Graph) -> set[Value]:
+    """Computed single columns that a wider value reads."""
+    computed = {value for value in core.values if value.by_row and width(value) == 1 and value.op not in FILLS}
+    arranged = {aten.cat.default, aten.slice_scatter.default}
+    readers = [value for value in core.values if width(value) != 1 and value.op not in arranged]
+    return {source for value in readers for source in value.inputs if source in computed and value.op not in FILLS}
+
+
+def _stage_numbers(core: Graph, given: set[Value], spread: set[Value]) -> dict[Value, int]:
+    """The stage at whose end each value is there: what reads a computed value from memory waits for the next one."""
     numbers = dict.fromkeys(given, 0)
     for value in core.values:
-        number = max((numbers[source] for source in value.inputs), default=0)
-        if value.op in PRODUCTS:
+        number = max((numbers[source] + (source in spread) for source in value.inputs), default=0)
+        if _reads_memory(value):
             left = operand(value)
             number = max(number, numbers[left] + (left not in given))
         numbers[value] = number
     return numbers
 
 
-def _stage_of(value: Value, offset: int, numbers: dict[Value, int], given: set[Value]) -> int:
+def _stage_of(value: Value, offset: int, numbers: dict[Value, int], given: set[Value], spread: set[Value]) -> int:
     """The stage of some columns of a value, which may be there before its other columns."""
-    moved = None if value in given else column_source(value, offset)
-    return numbers[value] if moved is None else _stage_of(*moved, numbers, given)
+    moved = None if value in given or value in spread else column_source(value, offset)
+    if moved is None:
+        return numbers[value]
+    return _stage_of(*moved, numbers, given, spread) + (moved[0] in spread)
 
 
 def column_source(value: Value, offset: int) -> tuple[Value, int] | None:
@@ -127,7 +154,7 @@ def column_source(value: Value, offset: int) -> tuple[Value, int] | None:
     if value.op is aten.slice.Tensor:
         return value.args[0], offset + (value.args[2] or 0)
     if value.op in SAME:
-        return value.args[0], offset
+        return value.args[0], offset if width(value.args[0]) > 1 else 0
     if value.op is aten.cat.default:
         for piece in value.args[0]:
             if offset < width(piece):
@@ -146,7 +173,7 @@ def _edges(value: Value, given: set[Value], seen: dict[Value, set[int]]) -> set[
         return seen[value]
     size = width(value)
     found = {0, size}
-    if value in given or value.op in PRODUCTS or value.op in FILLS:
+    if value in given or _reads_memory(value) or value.op in FILLS:
         pass
     elif value.op is aten.slice.Tensor:
         begin = value.args[2] or 0
@@ -169,7 +196,7 @@ def _edges(value: Value, given: set[Value], seen: dict[Value, set[int]]) -> set[
 
 def _collect_products(value: Value, offset: int, given: set[Value], found: dict[tuple[Value, int], None]) -> None:
     """The products, with their columns, that a value's columns from ``offset`` on are made of."""
-    if value in given or value.op in FILLS:
+    if value in given or value.op in FILLS or is_reduction(value):
         return
     moved = column_source(value, offset)
     if moved is not None:

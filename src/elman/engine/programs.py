@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +13,33 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..structure import State, leaves, rebuild
+from ..structure import State, describe, leaves, rebuild
 from .cpu.emit import check
 from .operator import Program, make_program
 from .steps import read_result
 from .trace import Refused
 
 _KEPT = 256
+# Tracing swaps parts of PyTorch for its own, so one thread at a time; a step may itself scan, hence reentrant.
+_tracing = threading.RLock()
 _programs: OrderedDict[Any, Program | Refused] = OrderedDict()
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
+
+
+def _renew_lock() -> None:
+    """The lock of a forked process: the thread that held it is not there."""
+    global _tracing
+    _tracing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @dataclass(frozen=True)
@@ -42,8 +62,12 @@ def prepare(
     named = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
     parameters = list(named.values())
     tensors = [*parameters, *inputs, *leaves(state)]
+    if any(type(each) not in (Tensor, nn.Parameter) for each in tensors):
+        raise Refused("tensors of a class of their own")
     numbers = [each for each in tensors if each.is_floating_point()]
     kinds = {(each.device.type, each.dtype) for each in numbers}
+    if not leaves(state):
+        raise Refused("there is no state to carry")
     if len(kinds) != 1:
         raise Refused(
             f"tensors of several kinds: {', '.join(sorted(f'{dtype} on {device}' for device, dtype in kinds))}"
@@ -56,15 +80,18 @@ def prepare(
         tuple((name, tuple(each.shape), each.dtype) for name, each in named.items()),
         tuple((tuple(each.shape[2:]), each.dtype) for each in inputs),
         tuple(tuple(each.shape[1:]) for each in leaves(state)),
+        describe(state),
         is_tuple,
         all_states,
+        torch.get_default_dtype(),
     )
-    if key not in _programs:
-        _programs[key] = _made(cell, named, inputs, state, is_tuple, all_states)
-        while len(_programs) > _KEPT:
-            _programs.popitem(last=False)
-    _programs.move_to_end(key)
-    found = _programs[key]
+    with _tracing:
+        if key not in _programs:
+            _programs[key] = _made(cell, named, inputs, state, is_tuple, all_states)
+            while len(_programs) > _KEPT:
+                _programs.popitem(last=False)
+        _programs.move_to_end(key)
+        found = _programs[key]
     if isinstance(found, Refused):
         raise found
     return Prepared(found, parameters)
@@ -83,28 +110,55 @@ def _made(
         y, new = read_result(cell, result, old)
         return [y, *(leaves(new) if all_states else ()), *leaves(new)]
 
+    before = [(module, dict(vars(module))) for module in cell.modules()]
     try:
         with torch.no_grad():
             examples = [each.detach() for each in named.values()]
-            program = make_program(step, examples, [each[0] for each in inputs], leaves(state))
+            program: Program | Refused = make_program(step, examples, [each[0] for each in inputs], leaves(state))
+            assert isinstance(program, Program)
             for plan in (program.inference, program.training, program.backward):
                 check(plan)
-            return program
     except Refused as reason:
-        return reason
+        program = reason
+    changed = [module for module, attributes in before if not _same(vars(module), attributes)]
+    for module, attributes in before:
+        vars(module).clear()
+        vars(module).update(attributes)
+    if changed:
+        return Refused(f"the step of {type(changed[0]).__name__} sets attributes of its module")
+    return program
+
+
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a.keys() == b.keys() and all(a[name] is b[name] for name in a)
 
 
 def _identity(cell: nn.Module) -> Any:
-    """What decides a module's step besides its tensors: classes and plain attributes, or else the object itself."""
+    """What decides a module's step besides its tensors: classes and plain attributes, or else the object itself.
+
+    Raises ``Refused`` for hooks.
+    """
     parts: list[Any] = []
     for name, module in cell.named_modules():
         parts += [name, type(module), module.training]
         for attribute, value in vars(module).items():
             if attribute in _OF_EVERY_MODULE:
                 continue
-            plain = value is None or callable(value) or isinstance(value, bool | int | float | str | torch.dtype)
-            # An attribute of another kind may change unseen: such a module has programs of its own.
-            parts.append((attribute, value if plain else module))
-        if any(getattr(module, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")):
+            parts.append((attribute, _frozen(value)))
+        if any(getattr(module, hooks) for hooks in _HOOKS):
             raise Refused(f"{type(module).__name__} has hooks, which run in Python at every step")
     return tuple(parts)
+
+
+def _frozen(value: Any, depth: int = 4) -> Any:
+    """An attribute as something to compare with later, when the attribute itself may have changed."""
+    if isinstance(value, bool | int | float | str):
+        return type(value), repr(value)  # 1, 1.0 and True are equal, but not to a step
+    if value is None or callable(value) or isinstance(value, torch.dtype | torch.device):
+        return value
+    if isinstance(value, Tensor) or not depth:
+        return type(value), id(value)
+    if isinstance(value, tuple | list | set | frozenset):
+        return type(value), tuple(_frozen(each, depth - 1) for each in value)
+    members = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return type(value), id(value), tuple((name, _frozen(each, depth - 1)) for name, each in members.items())

@@ -45,8 +45,8 @@ def scan(
         reset_state: default: the cell's initial state, zeros for a foreign cell.
         reverse: run each row from its last valid step to its first; outputs keep their time index.
         return_states: also return every state at every step, leaves (T, B, ...), 0 past the end.
-        backend: "auto" (the fastest that can run this scan), "eager" (the loop in PyTorch, the definition of correct) or
-            "cpu" (compiled; an error where it cannot run). ``elman.explain`` tells which "auto" takes, and why.
+        backend: "auto" (the fastest that can run this scan), "eager" (the loop in PyTorch, the definition of correct)
+            or "cpu" (compiled; an error with the reason where it cannot run).
 
     Returns:
         ``(y, state)`` with y (T, B, ...) and the state in the structure that was passed; with ``return_states``

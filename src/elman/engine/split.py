@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
+
 from .operators import is_pointwise
 from .trace import Graph, Value
 
@@ -24,7 +26,7 @@ class Split:
 
 
 def split(graph: Graph, parameters: int, states: int) -> Split:
-    """Splits the graph of a step: inputs (parameters..., per-step inputs..., states...), outputs (results..., states...).
+    """Splits a step's graph: inputs (parameters..., per-step inputs..., states...), outputs (results..., states...).
 
     >>> from elman.engine.trace import trace
     >>> import torch
@@ -42,12 +44,9 @@ def split(graph: Graph, parameters: int, states: int) -> Split:
     core = [value for value in graph.values if value in looped | _pulled_in(graph, looped, of_state)]
     post = [value for value in graph.values if value in of_state and value not in carried]
     early = [value for value in graph.values if value not in of_state]
-    wanted = ancestors([*needed(core, ()), *needed(post, results)], but=looped)
-    pre = [
-        value
-        for value in early
-        if value in of_input and value in wanted and _read_outside(value, core, early, post, results)
-    ]
+    wanted = ancestors([*needed(core, new_states), *needed(post, results)], but=looped)
+    outside = _read_outside(early, core, post, results)
+    pre = [value for value in early if value in of_input and value in wanted and value in outside]
     once = [value for value in early if value not in of_input and value in wanted]
     return Split(
         once=_part(once, needed([*pre, *core, *post], graph.outputs)),
@@ -61,17 +60,21 @@ def _pulled_in(graph: Graph, looped: set[Value], of_state: set[Value]) -> set[Va
     """Pointwise work on inputs that only the loop reads: done where it is read it needs no tensor of its own."""
     pulled: set[Value] = set()
     for value in reversed(graph.values):
-        if value.by_row and value not in of_state and is_pointwise(value):
-            if any(value in reader.inputs for reader in looped | pulled):
-                pulled.add(value)
+        here = value.by_row and value not in of_state and is_pointwise(value)
+        # Whole numbers have no place in the loop.
+        fit = all(each.dtype.is_floating_point or each.dtype == torch.bool for each in (value, *value.inputs))
+        if here and fit and any(value in reader.inputs for reader in looped | pulled):
+            pulled.add(value)
     return pulled
 
 
-def _read_outside(value: Value, core: list[Value], early: list[Value], post: list[Value], results: list[Value]) -> bool:
+def _read_outside(early: list[Value], core: list[Value], post: list[Value], results: list[Value]) -> set[Value]:
+    """What is needed before or after the loop, whether or not the loop does it again where it reads it."""
     in_core = set(core)
-    if value not in in_core or value in results:
-        return True
-    return any(value in reader.inputs for reader in [*post, *(other for other in early if other not in in_core)])
+    outside = {value for value in early if value not in in_core}
+    readers = [*post, *outside]
+    outside |= {value for value in early if value in results or any(value in reader.inputs for reader in readers)}
+    return ancestors(outside)
 
 
 def dependents(graph: Graph, roots: Iterable[Value]) -> set[Value]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -98,7 +99,7 @@ def trace(fn: Callable[..., Sequence[Tensor]], examples: Callable[[int], Sequenc
     return sigmoid
     """
     graphs = [_capture(fn, examples(rows)) for rows in _ROW_COUNTS]
-    ours, theirs = ([node for node in graph.nodes] for graph in graphs)
+    ours, theirs = (list(graph.nodes) for graph in graphs)
     if [(node.op, str(node.target)) for node in ours] != [(node.op, str(node.target)) for node in theirs]:
         raise Refused("the step does different things for different batch sizes")
     known: dict[fx.Node, Any] = {}
@@ -135,7 +136,35 @@ def flat(arguments: Any) -> list[Any]:
 @functools.cache
 def _decompositions() -> dict[Any, Callable[..., Any]]:
     # As a plain dict: PyTorch's own table is filled anew for every trace, at twice the cost of the trace.
-    return dict(core_aten_decompositions().items())
+    aten = torch.ops.aten
+    further = [aten._softmax, aten._softmax_backward_data, aten._log_softmax, aten._log_softmax_backward_data]
+    ours = {aten.native_layer_norm.default: _layer_norm, aten.var.correction: _variance}
+    table = {**dict(core_aten_decompositions().items()), **get_decompositions(further), **ours}
+    # In pieces their derivative is NaN where exp overflows: 0 times infinity. PyTorch's own is not.
+    for whole in (aten.softplus, aten.mish, aten.elu, aten.gelu, aten.leaky_relu, aten.hardtanh):
+        table.pop(whole.default, None)
+    return table
+
+
+def _layer_norm(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    axes = list(range(-len(shape), 0))
+    mean = x.mean(axes, keepdim=True)
+    centred = x - mean
+    scale = torch.rsqrt((centred * centred).mean(axes, keepdim=True) + eps)
+    y = centred * scale
+    y = y if weight is None else y * weight
+    return (y if bias is None else y + bias), mean, scale
+
+
+def _variance(
+    x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+) -> Tensor:
+    axes = list(range(x.dim())) if dim is None else list(dim)
+    centred = x - x.mean(axes, keepdim=True)
+    count = math.prod(x.shape[axis] for axis in axes)
+    return (centred * centred).sum(axes, keepdim=keepdim) / max(count - (1 if correction is None else correction), 0)
 
 
 def _capture(fn: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]) -> fx.Graph:
@@ -143,19 +172,32 @@ def _capture(fn: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]) -> 
         # functionalize turns what is done in place (add_) into values of their own.
         pure = functionalize(lambda *args: tuple(fn(*args)))
         module = make_fx(pure, _decompositions(), "fake", True, record_stack_traces=True)(*tensors)
+        if any(_changes(node) and node.target is not torch.ops.aten.copy_.default for node in module.graph.nodes):
+            # Some operators (gru_cell) have in-place pieces that come to light only now.
+            module = make_fx(functionalize(module), None, "fake", True, record_stack_traces=True)(*tensors)
     except Exception as error:
-        raise Refused(f"the step cannot be traced: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise Refused(
+            f"the step cannot be traced: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
     graph: fx.Graph = module.graph
     graph.eliminate_dead_code()
     for node in graph.nodes:
+        if _changes(node):
+            raise Refused(f"the step changes a tensor it is given, a buffer perhaps ({node.target}) at {_source(node)}")
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             raise Refused(f"the step draws random numbers ({node.target}) at {_source(node)}")
     return graph
 
 
+def _changes(node: fx.Node) -> bool:
+    return getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+
+
 def _values(node: fx.Node, twin: fx.Node, known: dict[fx.Node, Any]) -> list[Value]:
     """One node of both traces as values, several for a split: each piece a slice of its own."""
     args, kwargs = _merged(node.args, twin.args, known), _merged(node.kwargs, twin.kwargs, known)
+    if any(each is ROWS for each in (*args, *kwargs.values())):
+        raise Refused(f"the step computes with the batch size at {_source(node)}")
     op = None if node.op == "placeholder" else node.target
     metas, twins = ([each] if isinstance(each, Tensor) else list(each) for each in (node.meta["val"], twin.meta["val"]))
     made = [

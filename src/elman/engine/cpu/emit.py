@@ -7,22 +7,27 @@ operand with all sums of the tile in registers, then the pointwise program row b
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from llvmlite import ir
 
-from ..operators import FILLS, PRODUCTS, operand, weight, width
+from ..operators import FILLS, PRODUCTS, is_reduction, operand, weight, width
 from ..plan import Plan, Stage, Store, column_source
 from ..trace import Refused, Value, operator_name
-from .math import POINTWISE
-from .simd import I64, POINTER, Simd, carried_loop, index, loop
+from .math import POINTWISE, maximum, minimum, number, truth
+from .simd import I8, I64, POINTER, Simd, carried_loop, index, loop
 from .threads import FUNCTION
 
 aten = torch.ops.aten
 REGISTERS = 24  # vector registers for a tile's sums; the others hold weights, one broadcast and addresses
 UNROLL = 4
+_COMBINE: dict[Any, tuple[float, Any]] = {
+    aten.amax.default: (-math.inf, maximum),
+    aten.amin.default: (math.inf, minimum),
+}  # all others add
 
 
 @dataclass(frozen=True)
@@ -94,32 +99,33 @@ def check(plan: Plan) -> None:
     """Raises ``Refused`` where something in the plan has no machine code, naming its line."""
     given = {*plan.core.inputs}
     for value in plan.core.values:
-        arranged = value.op in FILLS or value.op in PRODUCTS or column_source(value, 0) is not None
+        arranged = value.op in FILLS or value.op in PRODUCTS or is_reduction(value) or column_source(value, 0)
         if value not in given and not arranged and value.op not in POINTWISE:
             raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
     signature(plan, lengths=False, resets=False)
 
 
 def emit(
-    plan: Plan, dtype: torch.dtype, lanes: int, *, reverse: bool, lengths: bool, resets: bool, after: bool
+    plan: Plan, dtype: torch.dtype, lanes: int, *, reverse: bool, lengths: bool, resets: bool, backward: bool
 ) -> ir.Module:
     """The module with ``run(table, thread, threads)``, see ``threads``: all steps for the thread's share of the rows.
 
     ``table`` holds T, B and then the pointers in the order of `signature`.
 
-    ``reverse`` runs from the last step to the first. ``lengths``: rows are idle from their length on. ``resets``: rows
-    begin anew where flagged, before the step, or, with ``after``, their new state is zero after it (a backward loop).
+    ``reverse`` runs from the last step to the first. ``lengths``: rows are idle from their length on and keep their
+    state. ``resets``: rows begin anew where flagged, before the step. In a ``backward`` loop flagged rows carry zero
+    from there on, and the outputs of idle rows are zero.
     """
-    return _Emitter(plan, dtype, lanes, reverse, lengths, resets, after).module
+    return _Emitter(plan, dtype, lanes, reverse, lengths, resets, backward).module
 
 
 class _Emitter:
     def __init__(
-        self, plan: Plan, dtype: torch.dtype, lanes: int, reverse: bool, lengths: bool, resets: bool, after: bool
+        self, plan: Plan, dtype: torch.dtype, lanes: int, reverse: bool, lengths: bool, resets: bool, backward: bool
     ) -> None:
-        self.plan, self.reverse, self.after = plan, reverse, after
+        self.plan, self.reverse, self.backward = plan, reverse, backward
         self.takes = signature(plan, lengths, resets)
-        self.given = set(plan.core.inputs)
+        self.in_memory = {*plan.core.inputs, *plan.spread}
         self.module = ir.Module("elman")
         function = ir.Function(self.module, FUNCTION, "run")
         table, thread, threads = function.args
@@ -144,7 +150,7 @@ class _Emitter:
         self.scratch = following(takes.scratch)
         self.lengths = following(1)[0] if lengths else None
         self.resets = following(1)[0] if resets else None
-        self.reset_states = following(takes.states) if resets and not after else []
+        self.reset_states = following(takes.states) if resets and not backward else []
         cells = max(
             (len(s.products) * tiling(s, lanes).vectors * tiling(s, lanes).rows for s in plan.stages), default=0
         )
@@ -202,37 +208,41 @@ class _Emitter:
 
     def _products(self, panels: list[Panel], rows: int, cut: Tiling, row: ir.Value, column: ir.Value) -> None:
         """The sums over k of ``rows`` rows by all products' vectors, left in ``self.sums``."""
-        b, simd, lanes = self.builder, self.simd, self.simd.lanes
-        last = b.sub(self.end, index(1))
         first_sum = 0
         for panel in panels:
-            terms, sums = width(panel.left), len(panel.products) * cut.vectors
-            lefts = []
-            for q in range(rows):
-                wanted = b.add(row, index(q))
-                lefts.append(self._row(panel.left, b.select(b.icmp_signed("<", wanted, last), wanted, last)))
-            # Columns before this tile, all packed alike: each took terms * products values.
-            before = b.mul(column, index(terms * len(panel.products)))
-            unroll = UNROLL if terms % UNROLL == 0 else 1
-
-            def body(k: ir.Value, acc: list[ir.Value]) -> list[ir.Value]:
-                for u in range(unroll):
-                    at = b.add(k, index(u))
-                    base = b.add(before, b.mul(at, index(sums * lanes)))
-                    weights = [simd.load(self.panels[panel], b.add(base, index(n * lanes))) for n in range(sums)]
-                    new = []
-                    for q in range(rows):
-                        broadcast = simd.splat(simd.load_scalar(lefts[q], at))
-                        new += [simd.fma(broadcast, weights[n], acc[q * sums + n]) for n in range(sums)]
-                    acc = new
-                return acc
-
-            zeros = [simd.const(0.0)] * (rows * sums)
-            found = carried_loop(b, 0, terms, unroll, zeros, body)
+            found = self._panel_products(panel, rows, cut, row, column)
+            sums = len(panel.products) * cut.vectors
             for q in range(rows):
                 for n in range(sums):
-                    b.store(found[q * sums + n], self._sum(cut.rows, index(q), first_sum + n))
+                    self.builder.store(found[q * sums + n], self._sum(cut.rows, index(q), first_sum + n))
             first_sum += sums
+
+    def _panel_products(self, panel: Panel, rows: int, cut: Tiling, row: ir.Value, column: ir.Value) -> list[ir.Value]:
+        """The sums of one left operand's products: ``rows`` times product by vector, all held in registers."""
+        b, simd, lanes = self.builder, self.simd, self.simd.lanes
+        last = b.sub(self.end, index(1))
+        terms, sums = width(panel.left), len(panel.products) * cut.vectors
+        lefts = []
+        for q in range(rows):
+            wanted = b.add(row, index(q))
+            lefts.append(self._row(panel.left, b.select(b.icmp_signed("<", wanted, last), wanted, last)))
+        # Columns before this tile, all packed alike: each took terms * products values.
+        before = b.mul(column, index(terms * len(panel.products)))
+        unroll = UNROLL if terms % UNROLL == 0 else 1
+
+        def body(k: ir.Value, acc: list[ir.Value]) -> list[ir.Value]:
+            for u in range(unroll):
+                at = b.add(k, index(u))
+                base = b.add(before, b.mul(at, index(sums * lanes)))
+                weights = [simd.load(self.panels[panel], b.add(base, index(n * lanes))) for n in range(sums)]
+                new = []
+                for q in range(rows):
+                    broadcast = simd.splat(simd.load_scalar(lefts[q], at))
+                    new += [simd.fma(broadcast, weights[n], acc[q * sums + n]) for n in range(sums)]
+                acc = new
+            return acc
+
+        return carried_loop(b, 0, terms, unroll, [simd.const(0.0)] * (rows * sums), body)
 
     def _sum(self, rows: int, q: ir.Value, n: int) -> ir.Value:
         """The place of sum ``n`` of row ``q`` of the tile."""
@@ -258,7 +268,7 @@ class _Emitter:
         for n, count in enumerate(counts):
             place = self.builder.add(column, index(n * self.simd.lanes))
             tile = _Tile(self, row, q, place, count, cut, n, {product: i for i, product in enumerate(order)})
-            values = [(store, tile.vector(store.value, store.offset)) for store in stage.stores]
+            values = [(store, tile.root(store)) for store in stage.stores]
             for store, value in values:
                 tile.store(store, value, idle)
 
@@ -266,15 +276,14 @@ class _Emitter:
         """The address of a row of a value that lies in memory, at this step."""
         plan, size = self.plan, width(value)
         if value in self.stepped:
-            return self._address(self.stepped[value], self._flat(self.t, row), size)
+            return self._address(self.stepped[value], self._flat(self.t, row), size, value)
         if value in plan.states:
             return self._old_state(plan.states.index(value), row)
-        new_states = plan.core.outputs[: len(plan.states)]
-        if value in new_states:
-            return self._new_state(new_states.index(value), row)
         if value in plan.outputs:
-            return self._address(self.outputs[plan.outputs.index(value)], self._flat(self.t, row), size)
-        return self._address(self.scratch[plan.scratch.index(value)], row, size)
+            return self._address(self.outputs[plan.outputs.index(value)], self._flat(self.t, row), size, value)
+        if value in plan.scratch:
+            return self._address(self.scratch[plan.scratch.index(value)], row, size, value)
+        return self._new_state(plan.core.outputs.index(value), row)
 
     def _old_state(self, number: int, row: ir.Value) -> ir.Value:
         size = width(self.plan.states[number])
@@ -296,9 +305,10 @@ class _Emitter:
     def _flat(self, t: ir.Value, row: ir.Value) -> ir.Value:
         return self.builder.add(self.builder.mul(t, self.batch), row)
 
-    def _address(self, pointer: ir.Value, row: ir.Value, size: int) -> ir.Value:
+    def _address(self, pointer: ir.Value, row: ir.Value, size: int, value: Value | None = None) -> ir.Value:
         offset = self.builder.mul(row, index(size))
-        return self.builder.gep(pointer, [offset], source_etype=self.simd.scalar)
+        kind = I8 if value is not None and value.dtype == torch.bool else self.simd.scalar
+        return self.builder.gep(pointer, [offset], source_etype=kind)
 
     def _index(self, pointer: ir.Value, place: ir.Value, kind: ir.Type) -> ir.Value:
         return self.builder.load(self.builder.gep(pointer, [place], source_etype=kind), typ=kind)
@@ -322,22 +332,29 @@ class _Tile:
         self.cut, self.number, self.sums = cut, vector, sums
         self.known: dict[tuple[Value, int], Any] = {}
 
+    def root(self, store: Store) -> Any:
+        """What a store writes: computed here even where others read it from memory."""
+        if store.value in self.emitter.plan.spread:
+            return self._compute(store.value, store.offset)
+        return self.vector(store.value, store.offset)
+
     def vector(self, value: Value, offset: int) -> Any:
         """The columns of ``value`` that start ``offset`` after the tile's: a vector, or a number that is everywhere."""
         key = (value, offset)
         if key not in self.known:
-            self.known[key] = self._compute(value, offset)
+            read = value in self.emitter.in_memory
+            self.known[key] = self._read(value, offset) if read else self._compute(value, offset)
         return self.known[key]
 
     def _compute(self, value: Value, offset: int) -> Any:
         emitter, simd = self.emitter, self.emitter.simd
-        if value in emitter.given:
-            return self._read(value, offset)
         moved = column_source(value, offset)
         if moved is not None:
             return self.vector(*moved)
         if value.op in FILLS:
             return float(value.args[0] if value.op is aten.scalar_tensor.default else _fill(value))
+        if is_reduction(value):
+            return self._reduced(value)
         if value.op in PRODUCTS:
             place = emitter._sum(self.cut.rows, self.q, self.sums[value, offset] * self.cut.vectors + self.number)
             total = emitter.builder.load(place)
@@ -361,21 +378,45 @@ class _Tile:
     def _read(self, value: Value, offset: int) -> Any:
         emitter, simd = self.emitter, self.emitter.simd
         base = emitter.vectors[value] if value in emitter.vectors else emitter._row(value, self.row)
+        if value.dtype == torch.bool:
+            if width(value) == 1:
+                flag = simd.builder.load(base, typ=I8)
+                return simd.splat(simd.builder.icmp_unsigned("!=", flag, ir.Constant(I8, 0)))
+            return simd.load_mask(base, emitter.builder.add(self.column, index(offset)), self.count)
         if width(value) == 1:
             return simd.splat(simd.load_scalar(base, 0))
         return simd.load(base, emitter.builder.add(self.column, index(offset)), self.count)
 
+    def _reduced(self, value: Value) -> ir.Value:
+        """All columns of a row that lies in memory as one number."""
+        simd, source = self.emitter.simd, operand(value)
+        neutral, combine = _COMBINE.get(value.op, (0.0, Simd.add))
+        base, size = self.emitter._row(source, self.row), width(source)
+        whole = size // simd.lanes * simd.lanes
+        load = simd.load_mask if source.dtype == torch.bool else simd.load
+
+        def body(k: ir.Value, found: list[ir.Value]) -> list[ir.Value]:
+            return [combine(simd, found[0], number(simd, load(base, k)))]
+
+        found = carried_loop(simd.builder, 0, whole, simd.lanes, [simd.const(neutral)], body)[0]
+        if size > whole:
+            rest = number(simd, load(base, whole, size - whole))
+            found = combine(simd, found, simd.select(simd.first_lanes(size - whole), rest, simd.const(neutral)))
+        total = simd.splat(simd.reduce(lambda a, b: combine(simd, a, b), found))
+        return simd.div(total, simd.const(size)) if value.op is aten.mean.dim else total
+
     def _wide(self, value: Any) -> ir.Value:
-        return self.emitter.simd.const(value) if isinstance(value, int | float) else value
+        return number(self.emitter.simd, value)
 
     def store(self, store: Store, value: Any, idle: ir.Value | None) -> None:
-        """Writes a value to its buffer; idle rows keep their state and give zeros."""
+        """Writes a value to its buffer."""
         emitter, simd, b = self.emitter, self.emitter.simd, self.emitter.builder
-        value = self._wide(value)
-        zero = simd.const(0.0)
+        is_mask = store.value.dtype == torch.bool
+        value = truth(simd, value) if is_mask else number(simd, value)
+        zero = simd.const_mask(False) if is_mask else simd.const(0.0)
         if store.kind == "state":
             base = emitter._new_state(store.index, self.row)
-            if emitter.after and emitter.resets is not None:
+            if emitter.backward and emitter.resets is not None:
                 value = b.select(emitter._flagged(self.row), zero, value)
             if idle is not None:
                 value = b.select(idle, self._kept(store), value)
@@ -383,13 +424,14 @@ class _Tile:
             base = emitter._address(
                 emitter.outputs[store.index],
                 emitter._flat(emitter.t, self.row),
-                width(emitter.plan.outputs[store.index]),
+                width(store.value),
+                store.value,
             )
-            if idle is not None:
+            if idle is not None and emitter.backward:
                 value = b.select(idle, zero, value)
         else:
-            base = emitter._address(emitter.scratch[store.index], self.row, width(emitter.plan.scratch[store.index]))
-        simd.store(value, base, b.add(self.column, index(store.offset)), self.count)
+            base = emitter._address(emitter.scratch[store.index], self.row, width(store.value), store.value)
+        (simd.store_mask if is_mask else simd.store)(value, base, b.add(self.column, index(store.offset)), self.count)
 
     def _kept(self, store: Store) -> ir.Value:
         """The state as it was, resets not heeded: a row beyond its end is not reset either."""

@@ -27,12 +27,16 @@ def run_on_cpu(
     lengths: Tensor | None,
     resets: Tensor | None,
     reset_states: list[Tensor] | None,
+    backward: bool = False,
 ) -> None:
     """The kernel of backend "cpu": see ``engine.operator.Kernel``."""
     dtype = stacks[0].dtype
     time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
-    code, takes = _compiled(plan, dtype, reverse, lengths is not None, resets is not None, reset_states is None)
-    scratch = [stacks[0].new_empty(batch, width(value)) for value in plan.scratch]
+    code, takes = _compiled(plan, dtype, reverse, lengths is not None, resets is not None, backward)
+    scratch = [
+        stacks[0].new_empty(batch, width(value), dtype=torch.bool if value.dtype == torch.bool else dtype)
+        for value in plan.scratch
+    ]
     lanes = host().lanes(dtype)
     tensors = [
         *(stepped[value] for value in takes.stepped),
@@ -51,7 +55,7 @@ def run_on_cpu(
 
 
 def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Tensor:
-    """The weights of a panel as its inner loop reads them: [column tile][k][product][vector][lane], zeros past the end."""
+    """A panel's weights as its inner loop reads them: [column tile][k][product][vector][lane], zeros past the end."""
     stage = plan.stages[panel.stage]
     vectors = tiling(stage, lanes).vectors
     tile = vectors * lanes
@@ -66,11 +70,13 @@ def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Te
 
 
 def _compiled(
-    plan: Plan, dtype: torch.dtype, reverse: bool, lengths: bool, resets: bool, after: bool
+    plan: Plan, dtype: torch.dtype, reverse: bool, lengths: bool, resets: bool, backward: bool
 ) -> tuple[Compiled, Signature]:
-    key = (dtype, reverse, lengths, resets, after)
+    key = (dtype, reverse, lengths, resets, backward)
     if key not in plan.compiled:
-        module = emit(plan, dtype, host().lanes(dtype), reverse=reverse, lengths=lengths, resets=resets, after=after)
+        module = emit(
+            plan, dtype, host().lanes(dtype), reverse=reverse, lengths=lengths, resets=resets, backward=backward
+        )
         plan.compiled[key] = compile_module(module, "loop"), signature(plan, lengths, resets)
     found: tuple[Compiled, Signature] = plan.compiled[key]
     return found
