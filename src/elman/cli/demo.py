@@ -11,7 +11,8 @@ from ..tasks.settings import LanguageModelSettings
 from .options import parse
 from .train import fit, report
 
-PROMPT = "Once upon a time"
+# The tales begin with their titles.
+PROMPT = "The Fox and the Bell\n\nOnce upon a time"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def run(arguments: list[str]) -> int:
     settings = settings_from(LanguageModelSettings, options)
     model = fit(settings, run=command.run or new_run_folder("demo"))
     print(f"\n{PROMPT}", end="")
-    model.generate(PROMPT, length=700, seed=command.seed, on_text=lambda _, text: print(text, end="", flush=True))
+    model.generate(PROMPT, length=700, temperature=0.7, seed=command.seed, on_text=lambda _, text: print(text, end="", flush=True))
     print("\n")
     report(model)
     return 0
