@@ -48,6 +48,8 @@ class Gated:
         return self._raw()
 
     def __getattr__(self, gate: str) -> Tensor:
+        if gate.startswith("_"):  # asked for before it is there: no gate, and no endless search for one
+            raise AttributeError(gate)
         try:
             row = self._gates.index(gate)
         except ValueError:
@@ -76,6 +78,8 @@ class Recurrence:
         return Gated(F.linear(v, self._weight, self._bias), self._gates)
 
     def __getattr__(self, gate: str) -> Callable[[Tensor], Tensor]:
+        if gate.startswith("_"):  # asked for before it is there: no gate, and no endless search for one
+            raise AttributeError(gate)
         try:
             row = self._gates.index(gate)
         except ValueError:
