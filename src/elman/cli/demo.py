@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from ..tasks.estimator import settings_from
 from ..tasks.language_model import new_run_folder
@@ -37,7 +38,8 @@ def run(arguments: list[str]) -> int:
     settings = settings_from(LanguageModelSettings, options)
     model = fit(settings, run=command.run or new_run_folder("demo"))
     print(f"\n{PROMPT}", end="")
-    model.generate(PROMPT, length=700, temperature=0.7, seed=command.seed, on_text=lambda _, text: print(text, end="", flush=True))
+    show = partial(print, end="", flush=True)
+    model.generate(PROMPT, length=700, temperature=0.7, seed=command.seed, on_text=lambda _, text: show(text))
     print("\n")
     report(model)
     return 0
