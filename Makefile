@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all bench lint format clean
 
 demo: $(STAMP)  ## train on the embedded tales for about ninety seconds, then tell a story
 	$(BIN)/elman demo
@@ -13,6 +13,9 @@ test: $(STAMP) lint  ## the checks: lint, types, tests
 
 test-all: $(STAMP) lint  ## the checks, with the slow ones
 	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+bench: $(STAMP)  ## speed beside the peers; "pip install -e .[bench]" in the environment adds JAX and others
+	$(BIN)/elman bench
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

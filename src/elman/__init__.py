@@ -2,6 +2,7 @@
 
 from . import cells as cells
 from .cell import Cell as Cell
+from .engine import explain as explain
 from .engine import scan as scan
 from .errors import UserError as UserError
 from .layers import Recurrent as Recurrent

@@ -126,6 +126,8 @@ class Cell(nn.Module, metaclass=_CellType):
     Parameters are named and shaped as PyTorch's: ``weight_ih`` (G*H, I), ``weight_hh`` (G*H, H), ``bias_ih`` and
     ``bias_hh`` (G*H,).
 
+    A subclass is known by its name (see ``find_cell``) unless made with ``class MyCell(Cell, register=False)``.
+
     Args:
         input_size: features of x_t.
         hidden_size: units H.
@@ -159,12 +161,12 @@ class Cell(nn.Module, metaclass=_CellType):
     bias_hh: Tensor | None
     recur = _RecurrenceOfCell()
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         state = collections.namedtuple(f"{cls.__name__}State", cls.states)  # type: ignore[misc]
         state.__module__, state.__qualname__ = cls.__module__, f"{cls.__qualname__}.State"
         cls.State = state
-        if "step" in {name for base in cls.__mro__ if base is not Cell for name in vars(base)}:
+        if register and "step" in {name for base in cls.__mro__ if base is not Cell for name in vars(base)}:
             _register(cls)
 
     def __init__(

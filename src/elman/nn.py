@@ -20,6 +20,8 @@ from .layers.recurrent import run_layer
 class _DropIn(torch.nn.RNNBase):
     """PyTorch's parameters, argument checks and layouts around our loop; the three classes below say which cell."""
 
+    takes_sequences = True  # for explain: not a step
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.proj_size:

@@ -154,7 +154,7 @@ def test_no_steps(cls: type[Cell]) -> None:
     state = a_state(cell)
     y, final, states = elman.scan(cell, a_sequence(0), state, return_states=True)
     assert y.shape == (0, BATCH, cell.output_size)
-    assert all(a is b for a, b in zip(leaves(final), leaves(state), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(leaves(final), leaves(state), strict=True))
     assert [leaf.shape for leaf in leaves(states)] == [(0, BATCH, size) for size in cell.state_sizes]
     y, final = elman.scan(cell, a_sequence(), state, lengths=[0] * BATCH)
     assert not y.any()

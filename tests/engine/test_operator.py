@@ -14,16 +14,23 @@ from elman.engine.trace import Refused
 
 
 def in_python(
-    plan: Any, whole: Any, stepped: Any, stacks: list[Tensor], outputs: list[Tensor], *, reverse: bool, **_: Any
+    plan: Any,
+    time: int,
+    whole: Any,
+    stepped: Any,
+    stacks: list[Tensor],
+    outputs: list[Tensor],
+    *,
+    reverse: bool,
+    **_: Any,
 ) -> None:
-    time = len(stacks[0]) - 1
     for t in reversed(range(time)) if reverse else range(time):
         old, new = (t + 1, t) if reverse else (t, t + 1)
         known = {**whole, **{value: each[t] for value, each in stepped.items()}}
-        known |= {value: stack[old] for value, stack in zip(plan.states, stacks, strict=True)}
+        known |= {value: stack[old % len(stack)] for value, stack in zip(plan.states, stacks, strict=True)}
         evaluate(plan.core, known, stacks[0].shape[1])
         for stack, value in zip(stacks, plan.core.outputs, strict=False):
-            stack[new] = known[value]
+            stack[new % len(stack)] = known[value]
         for output, value in zip(outputs, plan.outputs, strict=True):
             output[t] = known[value]
 

@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": "perplexity of a trained model on a text",
     "cells": "the cells there are, with their papers and sizes",
     "data": "the texts there are by name; fetch one",
+    "bench": "how fast scan is, beside its peers",
     "reproduce": "run a published experiment: elman reproduce grimm",
 }
 

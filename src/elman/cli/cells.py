@@ -6,17 +6,24 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from ..cell import Cell, cells, find_cell
+from ..engine import explain
 from .options import parse
+
+_STEPS, _ROWS = 100, 64
 
 
 @dataclass(frozen=True)
 class Cells:
     """The cells there are: states, gates, weights of a layer, and the paper each follows; or one of them in full.
+
+    In full: what it computes, its options, and how ``elman.scan`` runs it, over 100 steps of 64 rows; where it is not
+    compiled, the line that stands in the way.
 
     Examples:
       elman cells
@@ -28,10 +35,10 @@ class Cells:
     """Describe this one: a name, or file.py:ClassName."""
 
     input_size: int = 64
-    """Features of the input, for counting weights."""
+    """Features of the input."""
 
     hidden_size: int = 128
-    """Units, for counting weights."""
+    """Units."""
 
 
 def run(arguments: list[str]) -> int:
@@ -61,7 +68,11 @@ def _describe(cell: type[Cell], command: Cells) -> None:
     print(f"{cell.__name__}\n" + (f"\n    {text}\n" if text else ""))
     print(f"states   {', '.join(cell.states)}\ngates    {', '.join(cell.gates) or 'none'}")
     print(f"options  {', '.join(options)}")
-    print(f"weights  {_weights(cell, command):,} ({command.input_size} inputs, {command.hidden_size} units)")
+    print(f"weights  {_weights(cell, command):,} ({command.input_size} inputs, {command.hidden_size} units)\n")
+    if cell.inputs == ("x",):
+        print(explain(cell(command.input_size, command.hidden_size), torch.zeros(_STEPS, _ROWS, command.input_size)))
+    else:
+        print(f"elman.explain(cell, ({', '.join(cell.inputs)})) tells in Python how it runs")
 
 
 def _weights(cell: type[Cell], command: Cells) -> int:

@@ -1,3 +1,4 @@
 """The engine: run a step over a sequence."""
 
+from .explain import explain as explain
 from .scan import scan as scan

@@ -45,7 +45,7 @@ def choose(
     if backend == "eager":
         return Choice(None, "asked for")
     try:
-        _check_mode([*inputs, *leaves(state), *leaves(reset_state)])
+        _check_mode()
         if any(leaf.requires_grad for leaf in leaves(reset_state)):
             raise Refused("the state that rows are reset to wants a gradient")
         if any(a.dtype != b.dtype for a, b in zip(leaves(reset_state), leaves(state), strict=False)):
@@ -57,7 +57,7 @@ def choose(
         return Choice(None, str(reason))
 
 
-def _check_mode(tensors: Sequence[Tensor]) -> None:
+def _check_mode() -> None:
     if torch.compiler.is_compiling():
         raise Refused("torch.compile is tracing")
     if torch.is_autocast_enabled("cpu"):
@@ -69,5 +69,3 @@ def _check_mode(tensors: Sequence[Tensor]) -> None:
         raise Refused("a mode that looks into every operator is on")
     if forward_ad._current_level >= 0:
         raise Refused("forward-mode differentiation is under way")
-    if not all(0 not in tensor.shape[:2] for tensor in tensors):
-        raise Refused("there is no step to take: T or B is 0")

@@ -11,9 +11,13 @@ from torch import Tensor
 from torch.func import vjp
 
 from .evaluate import evaluate
-from .operators import is_pointwise
-from .split import Split, ancestors, split
+from .lines import UNKNOWN
+from .operators import is_pointwise, operand
+from .split import Split, ancestors, dependents, split
+from .tidy import tidy
 from .trace import ROWS, Graph, Value, trace
+
+_SEARCHES = {torch.ops.aten.amax.default, torch.ops.aten.amin.default}
 
 
 @dataclass
@@ -23,7 +27,9 @@ class Gradient:
     ``parts`` is the split step. Its per-step inputs, in order: the core's own (``stepped``), the states before the
     step (``before``), the states after it (``after``), values of the forward loop kept for it (``saved``: the forward
     value each stands for), and the gradients of the core's further outputs (``given``). The carried states are the
-    gradients of the states (``carried``). Its results are the gradients of the once-values and of the per-step inputs.
+    gradients of the states (``carried``). Its results are the gradients of the once-values and of the per-step inputs,
+    ``None`` for truths and counts, which have none (nor are such outputs among ``given``). ``redone`` are the values of
+    the forward pass that it computes again.
     """
 
     parts: Split
@@ -34,72 +40,87 @@ class Gradient:
     saved: dict[Value, Value]
     given: list[Value]
     carried: list[Value]
-    results: list[Value]
+    results: list[Value | None]
+    redone: list[Value]
 
 
 def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], stepped: Sequence[Value]) -> Gradient:
     """Traces the vector-Jacobian product of one step, and decides what of the forward pass to keep and what to redo."""
-    given = core.outputs[len(states) :]
+    given = [value for value in core.outputs[len(states) :] if has_gradient(value)]
+    primals = [*whole, *stepped, *states]
     counts = [len(whole), len(stepped), len(states), len(given), len(states)]
 
     def backward(*tensors: Tensor) -> Sequence[Tensor]:
-        *primals, given_gradients, state_gradients = _groups(tensors, counts)
-        rows = len(state_gradients[0])
+        given_gradients, state_gradients = _groups(tensors, counts)[3:]
+        fixed = dict(zip(primals, tensors, strict=False))
+        moving = [value for value in primals if has_gradient(value)]
 
         def forward(*inputs: Tensor) -> tuple[Tensor, ...]:
-            known = dict(zip([*whole, *stepped, *states], inputs, strict=True))
-            evaluate(core, known, rows)
-            return tuple(known[value] for value in core.outputs)
+            known = fixed | dict(zip(moving, inputs, strict=True))
+            evaluate(core, known, len(state_gradients[0]))
+            return tuple(known[value] for value in (*core.outputs[: len(states)], *given))
 
-        pull = vjp(forward, *(each for group in primals for each in group))[1]
+        pull = vjp(forward, *(fixed[value] for value in moving))[1]
         return pull((*state_gradients, *given_gradients))
 
-    like = [*whole, *stepped, *states, *given, *states]
-    graph = trace(backward, lambda rows: [_example(value, rows) for value in like])
+    like = [*primals, *given, *states]
+    names = [*(value.name for value in primals), *(f"grad_{value.name}" for value in (*given, *states))]
+    graph = tidy(trace(backward, lambda rows: [_example(value, rows) for value in like], names))
     groups = _groups(graph.inputs, counts)
-    stand_ins, after, saved = _kept(
-        graph, core, dict(zip(graph.inputs, [*whole, *stepped, *states], strict=False)), list(states)
-    )
+    twins = _twins(graph, core, dict(zip(graph.inputs, primals, strict=False)))
+    _name_lines(graph, twins)
+    stand_ins, after, saved = _kept(graph, twins, list(states), core.outputs[: len(states)])
     graph = _replaced(graph, stand_ins)
     graph.inputs = [*groups[0], *groups[1], *groups[2], *after, *saved, *groups[3], *groups[4]]
-    results = graph.outputs[: len(whole) + len(stepped)]
+    found = iter(graph.outputs)
+    results = [next(found) if has_gradient(value) else None for value in (*whole, *stepped)]
     parts = split(graph, len(whole), len(states))
-    return Gradient(parts, groups[0], groups[1], groups[2], after, saved, groups[3], groups[4], results)
+    redone = [value for value in graph.values if value in twins]
+    return Gradient(parts, groups[0], groups[1], groups[2], after, saved, groups[3], groups[4], results, redone)
+
+
+def has_gradient(value: Value) -> bool:
+    """Whether a value is a number, not a truth or a count."""
+    return value.dtype.is_floating_point
+
+
+def _name_lines(graph: Graph, twins: dict[Value, Value]) -> None:
+    """Gives each value the line of the step it belongs to: its twin's, or that of what it is computed from."""
+    for value in graph.values:
+        near = [source.source for source in value.inputs if source.source != UNKNOWN]
+        value.source = twins[value].source if value in twins else (near or [UNKNOWN])[-1]
 
 
 def _kept(
-    graph: Graph, core: Graph, known: dict[Value, Value], states: list[Value]
+    graph: Graph, twins: dict[Value, Value], states: list[Value], new_states: list[Value]
 ) -> tuple[dict[Value, Value], list[Value], dict[Value, Value]]:
     """Which values of the backward graph the forward pass has computed already, and what becomes of each that is used.
 
-    A new state is there anyway; what follows from values at hand without a product is redone; the rest is saved.
+    A new state is there anyway; what follows from values at hand without a product is redone; the rest is saved. Saved
+    too is what was searched for its largest element: redone before the loop, by PyTorch, it might differ in the last
+    bit, and would not be found equal to that element.
     """
-    twins = _twins(graph, core, known)
-    new_states = core.outputs[: len(states)]
+    searched = {operand(value) for value in graph.values if value in twins and value.op in _SEARCHES}
     used = {source for value in graph.values if value not in twins for source in value.inputs if source in twins}
     used |= {output for output in graph.outputs if output in twins}
     after = [_stand_in(value, "after") for value in states]
     stand_ins: dict[Value, Value] = {}
     saved: dict[Value, Value] = {}
-    at_hand = set(graph.inputs)
-    at_hand |= {value for value in graph.values if not value.by_row and not ancestors([value]) & set(known_rows(graph))}
+    by_row = dependents(graph, [value for value in graph.inputs if value.by_row])
+    at_hand = {*graph.inputs, *(value for value in graph.values if not value.by_row and value not in by_row)}
     for value in graph.values:
         if value not in twins:
             continue
         if twins[value] in new_states:
             stand_ins[value] = after[new_states.index(twins[value])]
             at_hand.add(value)
-        elif is_pointwise(value) and all(source in at_hand for source in value.inputs):
+        elif is_pointwise(value) and value not in searched and all(source in at_hand for source in value.inputs):
             at_hand.add(value)
         elif value in used:
-            stand_ins[value] = _stand_in(value, "saved")
+            stand_ins[value] = _stand_in(twins[value], "saved")
             saved[stand_ins[value]] = twins[value]
             at_hand.add(value)
     return stand_ins, after, saved
-
-
-def known_rows(graph: Graph) -> list[Value]:
-    return [value for value in graph.inputs if value.by_row]
 
 
 def _twins(graph: Graph, core: Graph, known: dict[Value, Value]) -> dict[Value, Value]:

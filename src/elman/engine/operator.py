@@ -11,19 +11,26 @@ import torch
 from torch import Tensor
 
 from .evaluate import evaluate
-from .gradient import Gradient, differentiate
+from .gradient import Gradient, differentiate, has_gradient
 from .operators import keeps_rows
 from .plan import Plan, make_plan
 from .split import Split, needed, split
 from .trace import Graph, Refused, Value, operator_name, trace
+from .verify import verify
 
 
 class Kernel(Protocol):
-    """A compiled plan: runs all steps, filling the stacks of states (T + 1, B, N) and the outputs (T, B, N)."""
+    """A compiled plan: runs all steps, filling the stacks of states and the outputs (T, B, N).
+
+    A stack (T + 1, B, N) keeps the state before step t in place t and that after it in place t + 1, in ``reverse`` the
+    other way round; of a stack (2, B, N) the places are taken in turn. With ``lengths`` a row that has ended is left
+    alone: of its places after the end only the first one counts, and its outputs there stay as they are.
+    """
 
     def __call__(
         self,
         plan: Plan,
+        time: int,
         whole: dict[Value, Tensor],
         stepped: dict[Value, Tensor],
         stacks: list[Tensor],
@@ -39,7 +46,10 @@ class Kernel(Protocol):
 
 @dataclass
 class Program:
-    """A traced step in its parts, with the plans of its loop: for inference, for training, and of the gradient."""
+    """A traced step in its parts, with the plans of its loop: for inference, for training, and of the gradient.
+
+    ``kept_inference`` and ``kept_training`` say of which states all steps are wanted, not the last one only.
+    """
 
     inputs: list[Value]
     states: list[Value]
@@ -52,6 +62,10 @@ class Program:
     inference: Plan
     training: Plan
     backward: Plan
+    kept_inference: list[bool]
+    kept_training: list[bool]
+    seconds: float = 0.0
+    """What it took to make."""
 
 
 def make_program(
@@ -59,16 +73,18 @@ def make_program(
     parameters: Sequence[Tensor],
     inputs: Sequence[Tensor],
     states: Sequence[Tensor],
+    names: Sequence[str] = (),
 ) -> Program:
     """Traces ``step(*parameters, *inputs, *states) -> (outputs..., new states...)`` and plans its loop.
 
-    ``inputs`` and ``states`` are examples with the batch first. Raises ``Refused`` with the reason where it cannot.
+    ``inputs`` and ``states`` are examples with the batch first; ``names`` are for all three, to be printed.
+    Raises ``Refused`` with the reason where it cannot.
     """
 
     def examples(rows: int) -> list[Tensor]:
         return [*parameters, *(each.new_zeros(rows, *each.shape[1:]) for each in (*inputs, *states))]
 
-    graph = trace(step, examples)
+    graph = trace(step, examples, names)
     for value in graph.values:
         if not keeps_rows(value):
             raise Refused(f"{operator_name(value)} may mix the rows of a batch ({value.source})")
@@ -76,19 +92,34 @@ def make_program(
         if not value.by_row:
             raise Refused(f"an output is the same for all rows of a batch ({value.source})")
     for old, new in zip(graph.inputs[-len(states) :], graph.outputs[-len(states) :], strict=True):
+        if not has_gradient(old):
+            raise Refused(f"a state of {old.dtype}; the loop carries floating point numbers")
         if (old.shape, old.dtype) != (new.shape, new.dtype):
             raise Refused(f"a state of shape {old.shape} becomes one of {new.shape} ({new.source})")
+    verify(graph, step, examples(1))
     first, last = len(parameters), len(graph.inputs) - len(states)
     parts = split(graph, first, len(states))
     state_values = graph.inputs[last:]
     core = parts.core
-    if any(value in parts.post.inputs or value in graph.outputs for value in state_values):
-        raise Refused("the step's output is computed from the old state by something that feeds no later step")
+    results = graph.outputs[: len(graph.outputs) - len(states)]
+    # What is made of the old state after the loop needs that state of every step: the loop hands it out.
+    handed_out = [value for value in state_values if value in parts.post.inputs or value in results]
+    core.inputs += [value for value in handed_out if value not in core.inputs]
+    core.outputs += handed_out
     stepped = [value for value in core.inputs if value.by_row and value not in state_values]
     whole = [value for value in core.inputs if not value.by_row]
-    gradient = differentiate(core, state_values, whole, stepped)
-    kept = Graph(core.inputs, core.values, [*core.outputs, *gradient.saved.values()])
-    results = graph.outputs[: len(graph.outputs) - len(states)]
+    inference = make_plan(core, state_values)
+    try:
+        gradient = differentiate(core, state_values, whole, stepped)
+        backward = make_plan(gradient.parts.core, gradient.carried, backward=True)
+    except Refused as reason:
+        raise Refused(f"the step has a gradient that cannot be compiled: {reason}") from reason
+    saving = Graph(core.inputs, core.values, [*core.outputs, *gradient.saved.values()])
+    kept = [new in core.outputs[len(states) :] for new in core.outputs[: len(states)]]
+    parts_of_gradient = (gradient.parts.once, gradient.parts.pre, gradient.parts.core, gradient.parts.post)
+    used = {value for part in parts_of_gradient for value in part.inputs}.union(
+        value for value in gradient.results if value is not None
+    )
     return Program(
         graph.inputs[first:last],
         state_values,
@@ -98,9 +129,11 @@ def make_program(
         gradient,
         whole,
         stepped,
-        make_plan(core, state_values),
-        make_plan(kept, state_values),
-        make_plan(gradient.parts.core, gradient.carried, backward=True),
+        inference,
+        make_plan(saving, state_values),
+        backward,
+        kept,
+        [each or not used.isdisjoint(pair) for each, *pair in zip(kept, gradient.before, gradient.after, strict=True)],
     )
 
 
@@ -126,14 +159,17 @@ def scan_compiled(
     tensors = [*(known[value] for value in program.whole), *stepped, *states]
     # Asked here, as inside the operation gradients are always off.
     training = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
-    again = None if reset_states is None else list(reset_states)
+    if resets is not None and not bool(resets.any()):
+        resets = reset_states = None
+    again = None if reset_states is None else [each.resolve_neg() for each in reset_states]
     made = _Loop.apply(_Call(program, kernel, time, reverse, lengths, resets, again, training), *tensors)
     final, outputs = made[: len(states)], made[len(states) :]
     looped = program.parts.core.outputs[len(states) :]
     known |= {value: each.flatten(0, 1) for value, each in zip(looped, outputs, strict=True)}
     evaluate(program.parts.post, known, time * batch)
     results = [known[value].unflatten(0, (time, batch)) for value in program.outputs]
-    if lengths is not None:
+    if lengths is not None and (reverse or not set(looped).issuperset(program.outputs)):
+        # The loop leaves zeros behind the end of a row, but in reverse its first state lies there.
         idle = _idle(time, lengths)
         results = [each.masked_fill(idle.view(time, batch, *[1] * (each.dim() - 2)), 0) for each in results]
     return results, list(final)
@@ -160,22 +196,19 @@ class _Loop(torch.autograd.Function):
     def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         program = call.program
         given = iter(tensors)
-        whole = [each.contiguous() for each in itertools.islice(given, len(program.whole))]
+        whole = list(itertools.islice(given, len(program.whole)))
         stepped = list(itertools.islice(given, len(program.stepped)))
         states = list(given)
-        stepped = [_readable(each, states[0]) for each in stepped]
+        whole, stepped = ([_readable(each, states[0]) for each in group] for group in (whole, stepped))
         plan = program.training if call.training else program.inference
+        kept = program.kept_training if call.training else program.kept_inference
         time, batch = call.time, len(states[0])
-        stacks = [each.new_empty(time + 1, *each.shape) for each in states]
-        for stack, state in zip(stacks, states, strict=True):
-            stack[time if call.reverse else 0] = state
-        like = states[0]
-        outputs = [
-            like.new_empty(time, batch, *value.shape[1:], dtype=torch.bool if value.dtype == torch.bool else None)
-            for value in plan.outputs
-        ]
+        stacks = [_stack(call, state, whole=each) for state, each in zip(states, kept, strict=True)]
+        _begin(call, stacks, states, reverse=call.reverse)
+        outputs = [_empty(call, states[0], (time, batch, *value.shape[1:]), value.dtype) for value in plan.outputs]
         call.kernel(
             plan,
+            time,
             dict(zip(program.whole, whole, strict=True)),
             dict(zip(program.stepped, stepped, strict=True)),
             stacks,
@@ -193,7 +226,7 @@ class _Loop(torch.autograd.Function):
             ctx.save_for_backward(*tensors, *stacks, *(by_value[twin] for twin in program.gradient.saved.values()))
         after = [(stack[:-1] if call.reverse else stack[1:]) for stack in stacks]
         made = by_value | dict(zip(plan.core.outputs, after, strict=False))
-        final = [stack[0 if call.reverse else time].clone() for stack in stacks]
+        final = _end(call, stacks, reverse=call.reverse)
         return (*final, *(made[value] for value in program.parts.core.outputs[len(states) :]))
 
     @staticmethod
@@ -206,29 +239,38 @@ class _Loop(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: the loop again in ordinary PyTorch, which can go on deriving
             return (None, *_derived_in_pytorch(call, primals, gradients))
         whole, stepped = primals[:whole_count], primals[whole_count : whole_count + stepped_count]
-        time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
-        before = [stack[1:] if call.reverse else stack[:-1] for stack in stacks]
-        if call.resets is not None and call.reset_states is not None:
-            flags = call.resets.unsqueeze(-1)
-            before = [torch.where(flags, state, each) for state, each in zip(call.reset_states, before, strict=True)]
-        after = [stack[:-1] if call.reverse else stack[1:] for stack in stacks]
-        final, given = gradients[:count], gradients[count:]
+        time, batch = call.time, stacks[0].shape[1]
+        final, looped = gradients[:count], program.parts.core.outputs[count:]
         known: dict[Value, Tensor] = dict(zip(gradient.whole, whole, strict=True))
-        for values, group in ((gradient.stepped, stepped), (gradient.before, before), (gradient.after, after)):
-            known |= {value: each.flatten(0, 1) for value, each in zip(values, group, strict=True)}
+        known |= {value: each.flatten(0, 1) for value, each in zip(gradient.stepped, stepped, strict=True)}
+        for number, stack in enumerate(stacks):
+            if program.kept_training[number]:
+                before, after = (stack[1:], stack[:-1]) if call.reverse else (stack[:-1], stack[1:])
+                if call.resets is not None and call.reset_states is not None:
+                    before = torch.where(call.resets.unsqueeze(-1), call.reset_states[number], before)
+                known[gradient.before[number]] = before.flatten(0, 1)
+                known[gradient.after[number]] = after.flatten(0, 1)
         known |= {value: each.flatten(0, 1) for value, each in zip(gradient.saved, kept, strict=True)}
+        given = [each for value, each in zip(looped, gradients[count:], strict=True) if has_gradient(value)]
         for value, each in zip(gradient.given, given, strict=True):
             known[value] = (stacks[0].new_zeros(time, batch, *value.shape[1:]) if each is None else each).flatten(0, 1)
         evaluate(gradient.parts.once, known, time * batch)
         evaluate(gradient.parts.pre, known, time * batch)
         plan = program.backward
-        carried = [stack.new_empty(stack.shape) for stack in stacks]
-        for stack, each in zip(carried, final, strict=True):
-            stack[0 if call.reverse else time] = 0 if each is None else each
-        outputs = [stacks[0].new_empty(time, batch, *value.shape[1:]) for value in plan.outputs]
+        results = [value for value in gradient.results if value is not None]
+        read = set(needed(gradient.parts.post.values, results))
+        carried = [
+            _stack(call, stack[0], whole=value in read) for value, stack in zip(gradient.carried, stacks, strict=True)
+        ]
+        first = [
+            torch.zeros_like(stack[0]) if each is None else each for stack, each in zip(stacks, final, strict=True)
+        ]
+        _begin(call, carried, first, reverse=not call.reverse)
+        outputs = [_empty(call, stacks[0], (time, batch, *value.shape[1:]), value.dtype) for value in plan.outputs]
         call.kernel(
             plan,
-            {value: known[value].contiguous() for value in plan.whole},
+            time,
+            {value: _readable(known[value], stacks[0]) for value in plan.whole},
             {value: _readable(known[value], stacks[0]).unflatten(0, (time, batch)) for value in plan.stepped},
             carried,
             outputs,
@@ -239,18 +281,46 @@ class _Loop(torch.autograd.Function):
             backward=True,
         )
         known |= {value: each.flatten(0, 1) for value, each in zip(plan.outputs, outputs, strict=True)}
-        read = set(needed(gradient.parts.post.values, gradient.results))
         for value, stack in zip(gradient.carried, carried, strict=True):
             if value in read:
                 each = stack[:-1] if call.reverse else stack[1:]
-                if call.lengths is not None:
+                if call.lengths is not None and call.reverse:  # a row's last place is beyond its end
                     each = each.masked_fill(_idle(time, call.lengths).unsqueeze(-1), 0)
                 known[value] = each.flatten(0, 1)
         evaluate(gradient.parts.post, known, time * batch)
-        found = [known[value] for value in gradient.results]
-        states = [stack[time if call.reverse else 0] for stack in carried]
-        shaped = [each.unflatten(0, (time, batch)) for each in found[whole_count:]]
+        found = [None if value is None else known[value] for value in gradient.results]
+        states = _end(call, carried, reverse=not call.reverse)
+        shaped = [None if each is None else each.unflatten(0, (time, batch)) for each in found[whole_count:]]
         return (None, *found[:whole_count], *shaped, *states)
+
+
+def _stack(call: _Call, state: Tensor, *, whole: bool) -> Tensor:
+    """Room for a state (B, ...) of all steps, or of two in turn."""
+    return _empty(call, state, (call.time + 1 if whole else 2, *state.shape), state.dtype)
+
+
+def _empty(call: _Call, like: Tensor, shape: tuple[Any, ...], dtype: torch.dtype) -> Tensor:
+    """A buffer; zeros where rows end early, as the loop leaves what lies behind their ends alone."""
+    dtype = torch.bool if dtype == torch.bool else like.dtype
+    return like.new_empty(shape, dtype=dtype) if call.lengths is None else like.new_zeros(shape, dtype=dtype)
+
+
+def _begin(call: _Call, stacks: Sequence[Tensor], states: Sequence[Tensor], *, reverse: bool) -> None:
+    """Puts the first states where a loop finds them: in reverse behind the last step of each row."""
+    for stack, state in zip(stacks, states, strict=True):
+        if reverse and call.lengths is not None:
+            stack[call.lengths % len(stack), torch.arange(len(state))] = state
+        else:
+            stack[call.time % len(stack) if reverse else 0] = state
+
+
+def _end(call: _Call, stacks: Sequence[Tensor], *, reverse: bool) -> list[Tensor]:
+    """The states after the last step of each row."""
+    if reverse:
+        return [stack[0].clone() for stack in stacks]
+    if call.lengths is not None:
+        return [stack[call.lengths % len(stack), torch.arange(stack.shape[1])] for stack in stacks]
+    return [stack[call.time % len(stack)].clone() for stack in stacks]
 
 
 def _derived_in_pytorch(
@@ -293,8 +363,8 @@ def _derived_in_pytorch(
 
 
 def _readable(tensor: Tensor, like: Tensor) -> Tensor:
-    """As the loop reads it: counts, which are whole numbers, as numbers of the loop's own kind."""
-    return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).contiguous()
+    """As the loop reads it: in its own kind of number, counts too, and with nothing left to do while reading."""
+    return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).resolve_neg().contiguous()
 
 
 def _idle(time: int, lengths: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ SAME = {
     aten.expand.default,
     aten.clone.default,
     aten.alias.default,
+    aten.detach.default,
     aten.unsqueeze.default,
     aten.squeeze.dims,
 }

@@ -27,6 +27,11 @@ class Store:
     kind: Literal["state", "output", "scratch"]
     index: int
 
+    def __str__(self) -> str:
+        if self.width == width(self.value):
+            return str(self.value)
+        return f"{self.value}[:, {self.offset}:{self.offset + self.width}]"
+
 
 @dataclass
 class Stage:
@@ -59,6 +64,21 @@ class Plan:
     stages: list[Stage]
     compiled: dict[Any, Any] = field(default_factory=dict, repr=False)
 
+    def __str__(self) -> str:
+        lines = []
+        for number, stage in enumerate(self.stages, 1):
+            lines.append(f"stage {number}: tiles of {stage.width} columns")
+            for product in dict.fromkeys(product for product, _ in stage.products):
+                lines.append(f"    {product} = {product.call}")
+            stores = [f"{store} -> {store.kind} {store.index}" for store in stage.stores]
+            lines += [f"    {', '.join(map(str, names))}" for names in (self.computed(stage), stores) if names]
+        return "\n".join(lines)
+
+    def computed(self, stage: Stage) -> list[Value]:
+        """What each tile of a stage computes from memory and from the sums of its products, in order."""
+        found = {value for value, _ in _reached(stage, set(self.core.inputs), self.spread)}
+        return [value for value in self.core.values if value in found and value.op not in PRODUCTS]
+
 
 def make_plan(core: Graph, states: list[Value], *, backward: bool = False) -> Plan:
     """Orders the loop's work into stages.
@@ -78,7 +98,8 @@ def make_plan(core: Graph, states: list[Value], *, backward: bool = False) -> Pl
         if len(value.shape) != 2:
             raise Refused(f"the loop works on rows of numbers, but a state is {value.shape}")
     for value in [*core.inputs, *core.values]:
-        counts = is_reduction(value) and value.args[0].dtype == torch.bool
+        # What is given in other kinds of numbers is handed to the loop in its own kind.
+        counts = value in core.inputs or (is_reduction(value) and value.args[0].dtype == torch.bool)
         if value.dtype not in (states[0].dtype, torch.bool) and not counts:
             raise Refused(f"the loop works in {states[0].dtype}, but {value} is {value.dtype} ({value.source})")
     new_states = core.outputs[: len(states)]
@@ -98,17 +119,14 @@ def make_plan(core: Graph, states: list[Value], *, backward: bool = False) -> Pl
     ]
     stages: dict[tuple[int, int], Stage] = {}
     for value, kind, index in wanted:
-        edges = [0, *sorted(_edges(value, leaf, {}) - {0, width(value)}), width(value)]
+        edges = sorted(_edges(value, leaf, {}))
         for begin, end in itertools.pairwise(edges):
             number = _stage_of(value, begin, ready, given, spread)
             stage = stages.setdefault((number, end - begin), Stage(end - begin, []))
             stage.stores.append(Store(value, begin, end - begin, kind, index))  # type: ignore[arg-type]
     ordered = [stages[key] for key in sorted(stages, key=lambda key: (key[0], -key[1]))]
     for stage in ordered:
-        found: dict[tuple[Value, int], None] = {}
-        for store in stage.stores:
-            _collect_products(store.value, store.offset, given | (spread - {store.value}), found)
-        stage.products = list(found)
+        stage.products = [pair for pair in _reached(stage, given, spread) if pair[0].op in PRODUCTS]
         for product, offset in stage.products:
             if offset + stage.width > width(product):
                 raise Refused(
@@ -194,17 +212,23 @@ def _edges(value: Value, given: set[Value], seen: dict[Value, set[int]]) -> set[
     return found
 
 
-def _collect_products(value: Value, offset: int, given: set[Value], found: dict[tuple[Value, int], None]) -> None:
-    """The products, with their columns, that a value's columns from ``offset`` on are made of."""
-    if value in given or value.op in FILLS or is_reduction(value):
+def _reached(stage: Stage, given: set[Value], spread: set[Value]) -> list[tuple[Value, int]]:
+    """What the stores of a stage are made of, down to products and to what lies in memory: values and their columns."""
+    found: dict[tuple[Value, int], None] = {}
+    for store in stage.stores:
+        _reach(store.value, store.offset, given | (spread - {store.value}), found)
+    return list(found)
+
+
+def _reach(value: Value, offset: int, given: set[Value], found: dict[tuple[Value, int], None]) -> None:
+    if value in given or (value, offset) in found or value.op in FILLS:
         return
     moved = column_source(value, offset)
     if moved is not None:
-        _collect_products(*moved, given, found)
-    elif value.op in PRODUCTS:
-        found[(value, offset)] = None
-        if value.op is aten.addmm.default:
-            _collect_products(value.args[0], offset, given, found)
-    else:
-        for source in value.inputs:
-            _collect_products(source, offset if width(source) > 1 else 0, given, found)
+        _reach(*moved, given, found)
+        return
+    found[(value, offset)] = None
+    # A product's sums are there; what an addmm adds to them is computed. A reduction reads memory.
+    read = value.args[:1] if value.op is aten.addmm.default else () if _reads_memory(value) else value.inputs
+    for source in read:
+        _reach(source, offset if width(source) > 1 else 0, given, found)

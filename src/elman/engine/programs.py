@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..structure import State, describe, leaves, rebuild
+from ..cell import Cell
+from ..structure import State, leaves, rebuild
 from .cpu.emit import check
 from .operator import Program, make_program
 from .steps import read_result
@@ -58,14 +60,18 @@ def prepare(
     ``all_states`` makes the new states results too, beside the output.
     """
     if not isinstance(cell, nn.Module):
-        raise Refused("a plain function: what it refers to may change from call to call; make it a torch.nn.Module")
+        raise Refused(
+            f"a plain function{_place(cell)}: what it refers to may change from call to call; make it a torch.nn.Module"
+        )
     named = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
     parameters = list(named.values())
     tensors = [*parameters, *inputs, *leaves(state)]
-    if any(type(each) not in (Tensor, nn.Parameter) for each in tensors):
-        raise Refused("tensors of a class of their own")
-    numbers = [each for each in tensors if each.is_floating_point()]
+    if any(type(each) not in (Tensor, nn.Parameter) or each.layout != torch.strided for each in tensors):
+        raise Refused("tensors of a class or layout of their own")
+    # Parameters may be of other kinds, numbers beside tensors of float64 perhaps: PyTorch promotes them in the trace.
+    numbers = [each for each in (*inputs, *leaves(state)) if each.is_floating_point()]
     kinds = {(each.device.type, each.dtype) for each in numbers}
+    devices = {each.device.type for each in tensors}
     if not leaves(state):
         raise Refused("there is no state to carry")
     if len(kinds) != 1:
@@ -73,14 +79,13 @@ def prepare(
             f"tensors of several kinds: {', '.join(sorted(f'{dtype} on {device}' for device, dtype in kinds))}"
         )
     device, dtype = next(iter(kinds))
-    if device != "cpu" or dtype not in (torch.float32, torch.float64):
-        raise Refused(f"{dtype} on {device}: backend cpu works in float32 and float64")
+    if devices != {"cpu"} or dtype not in (torch.float32, torch.float64):
+        raise Refused(f"{dtype} on {', '.join(sorted(devices))}: backend cpu works in float32 and float64")
     key = (
         _identity(cell),
         tuple((name, tuple(each.shape), each.dtype) for name, each in named.items()),
         tuple((tuple(each.shape[2:]), each.dtype) for each in inputs),
-        tuple(tuple(each.shape[1:]) for each in leaves(state)),
-        describe(state),
+        _nesting(state),
         is_tuple,
         all_states,
         torch.get_default_dtype(),
@@ -111,26 +116,59 @@ def _made(
         return [y, *(leaves(new) if all_states else ()), *leaves(new)]
 
     before = [(module, dict(vars(module))) for module in cell.modules()]
+    begin = time.perf_counter()
     try:
         with torch.no_grad():
             examples = [each.detach() for each in named.values()]
-            program: Program | Refused = make_program(step, examples, [each[0] for each in inputs], leaves(state))
+            rows = [each.new_empty(each.shape[1:]) for each in inputs]
+            names = [*named, *_names(cell, len(inputs), state)]
+            program: Program | Refused = make_program(step, examples, rows, leaves(state), names)
             assert isinstance(program, Program)
             for plan in (program.inference, program.training, program.backward):
                 check(plan)
     except Refused as reason:
         program = reason
-    changed = [module for module, attributes in before if not _same(vars(module), attributes)]
+    changed = [f"{type(module).__name__}.{name}" for module, old in before for name in _changes(old, vars(module))]
     for module, attributes in before:
         vars(module).clear()
         vars(module).update(attributes)
     if changed:
-        return Refused(f"the step of {type(changed[0]).__name__} sets attributes of its module")
+        return Refused(f"the step sets attributes of its module: {', '.join(changed)}")
+    if isinstance(program, Program):
+        program.seconds = time.perf_counter() - begin
     return program
 
 
-def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return a.keys() == b.keys() and all(a[name] is b[name] for name in a)
+def _nesting(state: State) -> Any:
+    """A state's structure, sizes and dtypes, whatever the batch."""
+    if isinstance(state, dict):
+        return type(state), tuple((name, _nesting(member)) for name, member in state.items())
+    if isinstance(state, tuple | list):
+        return type(state), tuple(map(_nesting, state))
+    return None if state is None else (tuple(state.shape[1:]), state.dtype)
+
+
+def _names(cell: nn.Module, inputs: int, state: State) -> list[str]:
+    """What the per-step inputs and the states are called where a graph is printed."""
+    count = len(leaves(state))
+    if isinstance(cell, Cell) and (len(cell.inputs), len(cell.states)) == (inputs, count):
+        return [*cell.inputs, *cell.states]
+    return [*_numbered("x", inputs), *_numbered("state", count)]
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}_{k}" for k in range(count)]
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The attributes that are not what they were, by name."""
+    missing = object()
+    return [name for name in {**old, **new} if old.get(name, missing) is not new.get(name, missing)]
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = getattr(function, "__code__", None)
+    return "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _identity(cell: nn.Module) -> Any:

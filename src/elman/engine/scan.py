@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,9 +15,33 @@ from ..errors import UserError
 from ..structure import State, describe, leaves, rebuild, same_shapes
 from . import eager
 from .cpu.kernel import run_on_cpu
-from .dispatch import choose
+from .dispatch import Choice, choose
 from .operator import scan_compiled
 from .steps import default_state, step_over_time
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a scan was about to do, its arguments checked."""
+
+    cell: Callable[..., Any]
+    inputs: tuple[Tensor, ...]
+    state: State
+    choice: Choice
+    is_tuple: bool
+    has_lengths: bool
+    has_resets: bool
+    reverse: bool
+    return_states: bool
+
+
+class _Watch(threading.local):
+    """Where ``report`` is set, a scan of this thread runs nothing and returns what ``report`` makes of its plan."""
+
+    report: Callable[[Planned], Any] | None = None
+
+
+watch = _Watch()
 
 
 def scan(
@@ -81,6 +107,9 @@ def scan(
         inputs = tuple(_blank_padding(each, lengths) for each in inputs)
 
     choice = choose(backend, cell, inputs, state, reset_state, is_tuple=isinstance(x, tuple), all_states=return_states)
+    if watch.report is not None:
+        flags = isinstance(x, tuple), lengths is not None, resets is not None, reverse, return_states
+        return watch.report(Planned(cell, inputs, state, choice, *flags))
     if choice.prepared is not None:
         results, made = scan_compiled(
             choice.prepared.program,

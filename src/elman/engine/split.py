@@ -41,17 +41,18 @@ def split(graph: Graph, parameters: int, states: int) -> Split:
     results, new_states = graph.outputs[: len(graph.outputs) - states], graph.outputs[len(graph.outputs) - states :]
     carried = ancestors(new_states)
     looped = {value for value in graph.values if value in of_state and value in carried}
-    core = [value for value in graph.values if value in looped | _pulled_in(graph, looped, of_state)]
-    post = [value for value in graph.values if value in of_state and value not in carried]
+    in_core = looped | _pulled_in(graph, looped, of_state) | _put_together(graph, looped)
+    core = [value for value in graph.values if value in in_core]
+    post = [value for value in graph.values if value in of_state and value not in in_core]
     early = [value for value in graph.values if value not in of_state]
     wanted = ancestors([*needed(core, new_states), *needed(post, results)], but=looped)
     outside = _read_outside(early, core, post, results)
     pre = [value for value in early if value in of_input and value in wanted and value in outside]
-    once = [value for value in early if value not in of_input and value in wanted]
+    once = [value for value in early if value not in of_input and value in wanted and value in outside]
     return Split(
         once=_part(once, needed([*pre, *core, *post], graph.outputs)),
         pre=_part(pre, needed([*core, *post], graph.outputs)),
-        core=_graph(core, [*new_states, *(value for value in needed(post, results) if value in looped)]),
+        core=_graph(core, [*new_states, *(value for value in needed(post, results) if value in in_core & of_state)]),
         post=_graph(post, results),
     )
 
@@ -66,6 +67,12 @@ def _pulled_in(graph: Graph, looped: set[Value], of_state: set[Value]) -> set[Va
         if here and fit and any(value in reader.inputs for reader in looped | pulled):
             pulled.add(value)
     return pulled
+
+
+def _put_together(graph: Graph, looped: set[Value]) -> set[Value]:
+    """What puts columns of the loop's values side by side for later: the loop writes them there at no cost."""
+    cats = [value for value in graph.values if value.op is torch.ops.aten.cat.default and is_pointwise(value)]
+    return {value for value in cats if looped.issuperset(value.inputs)}
 
 
 def _read_outside(early: list[Value], core: list[Value], post: list[Value], results: list[Value]) -> set[Value]:

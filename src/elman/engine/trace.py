@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import core_aten_decompositions, get_decompositions
+from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from . import lines
+from .decompositions import decompositions
 
 # Two row counts that hardly are a network's sizes too: where the two traces differ by just these, there are the rows.
 _ROW_COUNTS = (1009, 2003)
+_PLACEMENT = ("device", "layout", "pin_memory")  # of new tensors, the same for all: not printed
 
 
 class _Rows:
@@ -59,6 +63,13 @@ class Value:
         """Whether the first axis is the batch."""
         return bool(self.shape) and self.shape[0] is ROWS
 
+    @property
+    def call(self) -> str:
+        """The operator and its arguments as a program has them: ``mul(f, h)``."""
+        named = [f"{name}={value}" for name, value in self.kwargs.items() if name not in _PLACEMENT]
+        arguments = [*map(str, self.args), *named]
+        return f"{operator_name(self)}({', '.join(arguments)})"
+
     def __repr__(self) -> str:
         return self.name
 
@@ -72,10 +83,7 @@ class Graph:
     outputs: list[Value]
 
     def __str__(self) -> str:
-        lines = [f"{v}: {_shape(v)}" for v in self.inputs]
-        for v in self.values:
-            arguments = [*map(str, v.args), *(f"{name}={value}" for name, value in v.kwargs.items())]
-            lines.append(f"{v}: {_shape(v)} = {operator_name(v)}({', '.join(arguments)})")
+        lines = [f"{v}: {_shape(v)}" for v in self.inputs] + [f"{v}: {_shape(v)} = {v.call}" for v in self.values]
         return "\n".join([*lines, f"return {', '.join(map(str, self.outputs))}"])
 
 
@@ -84,41 +92,53 @@ def operator_name(value: Value) -> str:
     return "input" if value.op is None else str(value.op).removeprefix("aten.").partition(".")[0]
 
 
-def trace(fn: Callable[..., Sequence[Tensor]], examples: Callable[[int], Sequence[Tensor]]) -> Graph:
+def trace(
+    fn: Callable[..., Sequence[Tensor]], examples: Callable[[int], Sequence[Tensor]], names: Sequence[str] = ()
+) -> Graph:
     """The graph of ``fn(*tensors)``: traced on ``examples(rows)`` for two row counts, the results merged into one.
+
+    ``names`` are what the inputs are called when the graph is printed.
 
     Raises ``Refused`` for a function that branches on values, draws random numbers, computes with the batch size, or
     uses tensors that are not among its arguments.
 
-    >>> g = trace(lambda x, w: [torch.sigmoid(x @ w)], lambda rows: [torch.zeros(rows, 3), torch.zeros(3, 2)])
-    >>> print(g)
-    arg0_1: (B, 3)
-    arg1_1: (3, 2)
-    mm: (B, 2) = mm(arg0_1, arg1_1)
+    >>> examples = lambda rows: [torch.zeros(rows, 3), torch.zeros(3, 2)]
+    >>> print(trace(lambda x, w: [torch.sigmoid(x @ w)], examples, ["x", "w"]))
+    x: (B, 3)
+    w: (3, 2)
+    mm: (B, 2) = mm(x, w)
     sigmoid: (B, 2) = sigmoid(mm)
     return sigmoid
     """
     graphs = [_capture(fn, examples(rows)) for rows in _ROW_COUNTS]
     ours, theirs = (list(graph.nodes) for graph in graphs)
-    if [(node.op, str(node.target)) for node in ours] != [(node.op, str(node.target)) for node in theirs]:
-        raise Refused("the step does different things for different batch sizes")
+    for node, twin in zip_longest(ours, theirs, fillvalue=ours[-1]):
+        if (node.op, str(node.target)) != (twin.op, str(twin.target)):
+            raise Refused(f"the step does different things for different batch sizes at {lines.of_node(node)}")
     known: dict[fx.Node, Any] = {}
     graph = Graph([], [], [])
-    names: dict[str, int] = {}
+    taken: set[str] = set()
     for node, twin in zip(ours, theirs, strict=True):
         if node.op == "output":
             graph.outputs = [known[leaf] for leaf in flat(node.args)]
         elif node.op == "get_attr":
-            raise Refused("the step uses a tensor that is not a parameter, buffer, input or state of it")
+            place = lines.of_node(next(iter(node.users)))
+            raise Refused(f"the step uses a tensor that is not a parameter, buffer, input or state of it, at {place}")
         elif node.target is operator.getitem:
             known[node] = known[node.args[0]][node.args[1]]
         else:
-            made = _values(node, twin, known)
+            made = known[node] = _values(node, twin, known)
+            if isinstance(node.meta["val"], Tensor):
+                (known[node],) = made
+            else:
+                made = [made[k] for k in sorted({user.args[1] for user in node.users})]
             for value in made:
-                count = names[value.name] = names.get(value.name, -1) + 1
-                value.name += f"_{count}" if len(made) > 1 else ""
+                given = node.op == "placeholder" and len(graph.inputs) < len(names)
+                value.name = names[len(graph.inputs)] if given else _name(value)
+                while value.name in taken:
+                    value.name += "'"
+                taken.add(value.name)
             (graph.inputs if node.op == "placeholder" else graph.values).extend(made)
-            known[node] = made if isinstance(node.meta["val"], tuple | list) else made[0]
     return graph
 
 
@@ -133,59 +153,30 @@ def flat(arguments: Any) -> list[Any]:
     return [arguments]
 
 
-@functools.cache
-def _decompositions() -> dict[Any, Callable[..., Any]]:
-    # As a plain dict: PyTorch's own table is filled anew for every trace, at twice the cost of the trace.
-    aten = torch.ops.aten
-    further = [aten._softmax, aten._softmax_backward_data, aten._log_softmax, aten._log_softmax_backward_data]
-    ours = {aten.native_layer_norm.default: _layer_norm, aten.var.correction: _variance}
-    table = {**dict(core_aten_decompositions().items()), **get_decompositions(further), **ours}
-    # In pieces their derivative is NaN where exp overflows: 0 times infinity. PyTorch's own is not.
-    for whole in (aten.softplus, aten.mish, aten.elu, aten.gelu, aten.leaky_relu, aten.hardtanh):
-        table.pop(whole.default, None)
-    return table
-
-
-def _layer_norm(
-    x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    axes = list(range(-len(shape), 0))
-    mean = x.mean(axes, keepdim=True)
-    centred = x - mean
-    scale = torch.rsqrt((centred * centred).mean(axes, keepdim=True) + eps)
-    y = centred * scale
-    y = y if weight is None else y * weight
-    return (y if bias is None else y + bias), mean, scale
-
-
-def _variance(
-    x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
-) -> Tensor:
-    axes = list(range(x.dim())) if dim is None else list(dim)
-    centred = x - x.mean(axes, keepdim=True)
-    count = math.prod(x.shape[axis] for axis in axes)
-    return (centred * centred).sum(axes, keepdim=keepdim) / max(count - (1 if correction is None else correction), 0)
-
-
 def _capture(fn: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]) -> fx.Graph:
     try:
         # functionalize turns what is done in place (add_) into values of their own.
         pure = functionalize(lambda *args: tuple(fn(*args)))
-        module = make_fx(pure, _decompositions(), "fake", True, record_stack_traces=True)(*tensors)
+        with lines.recorded():
+            module = make_fx(pure, decompositions(), "fake", True)(*tensors)
         if any(_changes(node) and node.target is not torch.ops.aten.copy_.default for node in module.graph.nodes):
             # Some operators (gru_cell) have in-place pieces that come to light only now.
-            module = make_fx(functionalize(module), None, "fake", True, record_stack_traces=True)(*tensors)
+            with fx.traceback.preserve_node_meta():  # the lines
+                module = make_fx(functionalize(fx.Interpreter(module).run), decompositions(), "fake", True)(*tensors)
     except Exception as error:
-        raise Refused(
-            f"the step cannot be traced: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        ) from error
+        said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if isinstance(error, GuardOnDataDependentSymNode | DataDependentOutputException):
+            said = "what it does depends on the value of a tensor"
+        raise Refused(f"the step cannot be traced: {said} at {lines.of_error(error)}") from error
     graph: fx.Graph = module.graph
     graph.eliminate_dead_code()
     for node in graph.nodes:
         if _changes(node):
-            raise Refused(f"the step changes a tensor it is given, a buffer perhaps ({node.target}) at {_source(node)}")
+            made = node.args[1] if node.target is torch.ops.aten.copy_.default else node  # copied back at the very end
+            place = lines.of_node(made)
+            raise Refused(f"the step changes a tensor it is given, a buffer perhaps ({node.target}) at {place}")
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            raise Refused(f"the step draws random numbers ({node.target}) at {_source(node)}")
+            raise Refused(f"the step draws random numbers ({node.target}) at {lines.of_node(node)}")
     return graph
 
 
@@ -195,19 +186,20 @@ def _changes(node: fx.Node) -> bool:
 
 def _values(node: fx.Node, twin: fx.Node, known: dict[fx.Node, Any]) -> list[Value]:
     """One node of both traces as values, several for a split: each piece a slice of its own."""
-    args, kwargs = _merged(node.args, twin.args, known), _merged(node.kwargs, twin.kwargs, known)
+    args, kwargs = _merged(node.args, twin.args, known, node), _merged(node.kwargs, twin.kwargs, known, node)
     if any(each is ROWS for each in (*args, *kwargs.values())):
-        raise Refused(f"the step computes with the batch size at {_source(node)}")
+        raise Refused(f"the step computes with the batch size at {lines.of_node(node)}")
     op = None if node.op == "placeholder" else node.target
     metas, twins = ([each] if isinstance(each, Tensor) else list(each) for each in (node.meta["val"], twin.meta["val"]))
+    shapes = [_merged(tuple(a.shape), tuple(b.shape), known, node) for a, b in zip(metas, twins, strict=True)]
     made = [
-        Value(op, args, kwargs, _merged(tuple(a.shape), tuple(b.shape), known), a.dtype, node.name, _source(node))
-        for a, b in zip(metas, twins, strict=True)
+        Value(op, args, kwargs, shape, meta.dtype, node.name, lines.of_node(node))
+        for shape, meta in zip(shapes, metas, strict=True)
     ]
     if isinstance(node.meta["val"], Tensor):
         return made
     if op is not torch.ops.aten.split_with_sizes.default:
-        raise Refused(f"the step uses {op}, which gives several tensors, at {_source(node)}")
+        raise Refused(f"the step uses {op}, which gives several tensors, at {lines.of_node(node)}")
     whole, sizes = args[:2]
     axis = (args[2] if len(args) > 2 else 0) % len(whole.shape)
     begin = 0
@@ -217,28 +209,30 @@ def _values(node: fx.Node, twin: fx.Node, known: dict[fx.Node, Any]) -> list[Val
     return made
 
 
-def _merged(ours: Any, theirs: Any, known: dict[fx.Node, Any]) -> Any:
-    """An argument in both traces as one: nodes become values, the two row counts become ``ROWS``."""
+def _name(value: Value) -> str:
+    """Its name in PyTorch's trace, or as Python would write it: ``weight_hh[0:4].T``."""
+    if value.op is torch.ops.aten.slice.Tensor and len(value.args) == 4:
+        whole, axis, begin, end = value.args
+        return f"{whole}[{':, ' * (axis % len(whole.shape))}{begin}:{min(end, whole.shape[axis])}]"
+    if value.op is torch.ops.aten.permute.default and value.args[1] == (1, 0):
+        name = str(value.args[0])
+        return name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"
+    return value.name
+
+
+def _merged(ours: Any, theirs: Any, known: dict[fx.Node, Any], node: fx.Node) -> Any:
+    """An argument of a node in both traces as one: nodes become values, the two row counts become ``ROWS``."""
     if isinstance(ours, fx.Node):
         return known[ours]
     if isinstance(ours, tuple | list):
-        return tuple(_merged(a, b, known) for a, b in zip(ours, theirs, strict=True))
+        return tuple(_merged(a, b, known, node) for a, b in zip(ours, theirs, strict=True))
     if isinstance(ours, dict):
-        return {name: _merged(ours[name], theirs[name], known) for name in ours}
+        return {name: _merged(ours[name], theirs[name], known, node) for name in ours}
     if (ours, theirs) == _ROW_COUNTS:
         return ROWS
-    if ours != theirs:
-        raise Refused(f"the step computes with the batch size ({ours!r} and {theirs!r} for two sizes)")
+    if ours != theirs and not (ours != ours and theirs != theirs):  # NaN is no other than NaN
+        raise Refused(f"the step computes with the batch size at {lines.of_node(node)}")
     return ours
-
-
-def _source(node: fx.Node) -> str:
-    """``file:line`` behind a node: the innermost frame that was recorded."""
-    frames = [line.strip() for line in (node.stack_trace or "").splitlines() if line.strip().startswith('File "')]
-    if not frames:
-        return "an unknown line"
-    file, _, rest = frames[-1].removeprefix('File "').partition('", line ')
-    return f"{file}:{rest.partition(',')[0]}"
 
 
 def _shape(value: Value) -> str:

@@ -62,6 +62,8 @@ class Recurrent(nn.Module):
     (torch.Size([7, 2, 10]), 2, tensor(0., grad_fn=<SumBackward0>))
     """
 
+    takes_sequences = True  # for explain: not a step
+
     def __init__(
         self,
         cell: CellMaker | Sequence[CellMaker],

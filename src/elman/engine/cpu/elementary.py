@@ -209,7 +209,7 @@ def sigmoid(simd: Simd, x: Value) -> Value:
     r, bits = _reduced(simd, simd.neg(clamp(simd, x, low, 60.0)), offset=-m)
     scale = _power_of_two(simd, bits)
     one = simd.const(2.0**-m)
-    return simd.div(one, simd.add(one, simd.fma(scale, _exp_minus_one(simd, r), scale)))
+    return simd.quotient(one, simd.add(one, simd.fma(scale, _exp_minus_one(simd, r), scale)))
 
 
 def tanh(simd: Simd, x: Value) -> Value:
@@ -217,7 +217,7 @@ def tanh(simd: Simd, x: Value) -> Value:
     r, bits = _reduced(simd, clamp(simd, simd.add(x, x), -40.0, 40.0))
     scale = _power_of_two(simd, bits)
     u = simd.fma(scale, _exp_minus_one(simd, r), simd.sub(scale, simd.const(1)))
-    return simd.div(u, simd.add(u, simd.const(2)))
+    return simd.quotient(u, simd.add(u, simd.const(2)))
 
 
 def _mantissa_and_exponent(simd: Simd, x: Value) -> tuple[Value, Value]:

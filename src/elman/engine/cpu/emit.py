@@ -1,7 +1,10 @@
-"""Emit: a plan as LLVM IR. One function runs the whole loop over time for one thread's range of rows.
+"""Emit: a plan as LLVM IR. One function runs the whole loop over time for one thread's share of the work.
 
-The loops, from the outside in: time, stages, tiles of columns, tiles of rows; inside, one loop over K a product's left
-operand with all sums of the tile in registers, then the pointwise program row by row.
+The loops, from the outside in: time, stages, tiles of columns, blocks of rows; inside, the products of the block's rows
+with the tile's weights (see ``gemm``), then the pointwise program row by row.
+
+Threads share either the rows, and never meet, or the tiles of columns, and meet at a barrier after a stage: then each
+reads half the weights only, which so stay in its cache.
 """
 
 from __future__ import annotations
@@ -17,13 +20,12 @@ from llvmlite import ir
 from ..operators import FILLS, PRODUCTS, is_reduction, operand, weight, width
 from ..plan import Plan, Stage, Store, column_source
 from ..trace import Refused, Value, operator_name
+from .gemm import LINE, LINES_AHEAD, UNROLL, Panel, Tiling, panels, product_function, tiling
 from .math import POINTWISE, maximum, minimum, number, truth
 from .simd import I8, I64, POINTER, Simd, carried_loop, index, loop
-from .threads import FUNCTION
+from .threads import FUNCTION, emit_barrier
 
 aten = torch.ops.aten
-REGISTERS = 24  # vector registers for a tile's sums; the others hold weights, one broadcast and addresses
-UNROLL = 4
 _COMBINE: dict[Any, tuple[float, Any]] = {
     aten.amax.default: (-math.inf, maximum),
     aten.amin.default: (math.inf, minimum),
@@ -31,39 +33,39 @@ _COMBINE: dict[Any, tuple[float, Any]] = {
 
 
 @dataclass(frozen=True)
-class Tiling:
-    """How a stage is cut: ``vectors`` side by side for each product's columns, ``rows`` at a time."""
+class Variant:
+    """What one plan is compiled for, beside the processor.
 
-    vectors: int
-    rows: int
-
-
-def tiling(stage: Stage, lanes: int) -> Tiling:
-    """As many sums as fit the registers, wide enough that every broadcast serves four of them.
-
-    >>> tiling(Stage(256, [], [(None, 0)] * 4), lanes=16)
-    Tiling(vectors=1, rows=6)
-    >>> tiling(Stage(256, [], [(None, 0)]), lanes=16)
-    Tiling(vectors=4, rows=6)
+    ``reverse`` runs from the last step to the first. ``lengths``: a row takes part only while it lasts. ``resets``: rows
+    begin anew where flagged, before the step. In a ``backward`` loop flagged rows carry zero from there on. ``rings``:
+    states of which only two steps are kept, in turn. ``shared``: threads share tiles of columns, not rows.
+    ``near``: a thread's weights stay in its cache. ``rows``: the batch, where it is smaller than what fits the registers.
     """
-    sums = max(len(stage.products), 1)
-    fit = -(-stage.width // lanes)
-    vectors = min(max(1, 4 // sums), fit)
-    return Tiling(vectors, max(1, min(REGISTERS // (sums * vectors), 8)) if stage.products else 1)
 
+    dtype: torch.dtype
+    lanes: int
+    reverse: bool = False
+    lengths: bool = False
+    resets: bool = False
+    backward: bool = False
+    rings: tuple[bool, ...] = ()
+    shared: bool = False
+    near: bool = True
+    rows: int = 8
 
-@dataclass(frozen=True)
-class Panel:
-    """Weights of one stage and left operand, to be packed: [column tile][k][product][vector][lane]."""
-
-    stage: int
-    left: Value
-    products: tuple[tuple[Value, int], ...]
+    def tiling(self, stage: Stage) -> Tiling:
+        """How this variant cuts a stage."""
+        return tiling(stage, self.lanes, self.rows, shared=self.shared, near=self.near)
 
 
 @dataclass
 class Signature:
-    """The order of the pointers in the table the function reads."""
+    """The order of the addresses in the table the function reads, behind T, B and the address of the barrier's counter.
+
+    Those of ``stepped`` and of the outputs are followed by the elements from one row to the next of each. At the end, if
+    there are lengths: (B,) rows in falling order of length, (T,) how many of them take part in each step; if there are
+    resets: (T, B) flags and, but for a backward loop, the states to begin from.
+    """
 
     stepped: list[Value]
     vectors: list[Value]
@@ -71,17 +73,10 @@ class Signature:
     states: int
     outputs: int
     scratch: int
-    lengths: bool
-    resets: bool
 
 
-def signature(plan: Plan, lengths: bool, resets: bool) -> Signature:
+def signature(plan: Plan) -> Signature:
     """What the emitted function of a plan takes."""
-    panels = [
-        Panel(number, left, tuple((value, at) for value, at in stage.products if operand(value) is left))
-        for number, stage in enumerate(plan.stages)
-        for left in dict.fromkeys(operand(value) for value, _ in stage.products)
-    ]
     matrices = {weight(value) for stage in plan.stages for value, _ in stage.products}
     vectors = [value for value in plan.whole if value not in matrices]
     for value in vectors:
@@ -90,9 +85,7 @@ def signature(plan: Plan, lengths: bool, resets: bool) -> Signature:
     for value in matrices:
         if value not in plan.whole:
             raise Refused(f"a product with a matrix that changes from step to step ({value.source})")
-    return Signature(
-        plan.stepped, vectors, panels, len(plan.states), len(plan.outputs), len(plan.scratch), lengths, resets
-    )
+    return Signature(plan.stepped, vectors, panels(plan), len(plan.states), len(plan.outputs), len(plan.scratch))
 
 
 def check(plan: Plan) -> None:
@@ -102,35 +95,33 @@ def check(plan: Plan) -> None:
         arranged = value.op in FILLS or value.op in PRODUCTS or is_reduction(value) or column_source(value, 0)
         if value not in given and not arranged and value.op not in POINTWISE:
             raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
-    signature(plan, lengths=False, resets=False)
+    signature(plan)
 
 
-def emit(
-    plan: Plan, dtype: torch.dtype, lanes: int, *, reverse: bool, lengths: bool, resets: bool, backward: bool
-) -> ir.Module:
-    """The module with ``run(table, thread, threads)``, see ``threads``: all steps for the thread's share of the rows.
+def emit(plan: Plan, variant: Variant) -> ir.Module:
+    """The module with ``run(table, thread, threads)``, see ``threads`` and `Signature`: all steps, one thread's share."""
+    return _Emitter(plan, variant).module
 
-    ``table`` holds T, B and then the pointers in the order of `signature`.
 
-    ``reverse`` runs from the last step to the first. ``lengths``: rows are idle from their length on and keep their
-    state. ``resets``: rows begin anew where flagged, before the step. In a ``backward`` loop flagged rows carry zero
-    from there on, and the outputs of idle rows are zero.
-    """
-    return _Emitter(plan, dtype, lanes, reverse, lengths, resets, backward).module
+@dataclass
+class _Share:
+    """What of a stage a thread does: ranges of rows, in order of length where there are lengths, and of tiles."""
+
+    rows: tuple[ir.Value, ir.Value]
+    tiles: tuple[ir.Value, ir.Value]
 
 
 class _Emitter:
-    def __init__(
-        self, plan: Plan, dtype: torch.dtype, lanes: int, reverse: bool, lengths: bool, resets: bool, backward: bool
-    ) -> None:
-        self.plan, self.reverse, self.backward = plan, reverse, backward
-        self.takes = signature(plan, lengths, resets)
+    def __init__(self, plan: Plan, variant: Variant) -> None:
+        self.plan, self.variant = plan, variant
+        self.reverse, self.backward = variant.reverse, variant.backward
+        self.takes = takes = signature(plan)
         self.in_memory = {*plan.core.inputs, *plan.spread}
         self.module = ir.Module("elman")
         function = ir.Function(self.module, FUNCTION, "run")
-        table, thread, threads = function.args
+        table, self.thread, self.threads = function.args
         self.builder = b = ir.IRBuilder(function.append_basic_block("entry"))
-        self.simd = Simd(self.module, b, dtype, lanes)
+        self.simd = Simd(self.module, b, variant.dtype, variant.lanes)
         slot = itertools.count()
 
         def following(n: int, kind: ir.Type = POINTER) -> list[ir.Value]:
@@ -138,116 +129,166 @@ class _Emitter:
             return [b.load(place, typ=kind) for place in places]
 
         self.time, self.batch = following(2, I64)
-        # Every thread takes an equal range of the rows.
-        self.begin = b.sdiv(b.mul(self.batch, thread), threads)
-        self.end = b.sdiv(b.mul(self.batch, b.add(thread, index(1))), threads)
-
-        takes = self.takes
+        self.counter = following(1)[0]
         self.stepped = dict(zip(takes.stepped, following(len(takes.stepped)), strict=True))
+        self.strides = dict(zip(takes.stepped, following(len(takes.stepped), I64), strict=True))
         self.vectors = dict(zip(takes.vectors, following(len(takes.vectors)), strict=True))
         self.panels = dict(zip(takes.panels, following(len(takes.panels)), strict=True))
-        self.states, self.outputs = following(takes.states), following(takes.outputs)
+        self.states = following(takes.states)
+        self.outputs, self.output_strides = following(takes.outputs), following(takes.outputs, I64)
         self.scratch = following(takes.scratch)
-        self.lengths = following(1)[0] if lengths else None
-        self.resets = following(1)[0] if resets else None
-        self.reset_states = following(takes.states) if resets and not backward else []
-        cells = max(
-            (len(s.products) * tiling(s, lanes).vectors * tiling(s, lanes).rows for s in plan.stages), default=0
-        )
-        self.sums = b.alloca(self.simd.vector, size=max(cells, 1))
+        self.order = following(1)[0] if variant.lengths else None
+        self.active = following(1)[0] if variant.lengths else None
+        self.resets = following(1)[0] if variant.resets else None
+        self.reset_states = following(takes.states) if variant.resets and not self.backward else []
+
+        cuts = [variant.tiling(stage) for stage in plan.stages]
+        sums = [len(stage.products) * cut.vectors for stage, cut in zip(plan.stages, cuts, strict=True)]
+        room = max((cut.block * count for cut, count in zip(cuts, sums, strict=True)), default=0)
+        self.sums = b.alloca(self.simd.vector, size=max(room, 1))
+        self.lefts = b.alloca(POINTER, size=max((cut.rows for cut in cuts), default=1))
         with loop(b, 0, self.time) as step:
             last = b.sub(self.time, index(1))
-            self.t = b.sub(last, step) if reverse else step
+            self.t = b.sub(last, step) if self.reverse else step
+            self.back = b.trunc(step, ir.IntType(1))
+            self.count = self._index(self.active, self.t, I64) if variant.lengths else self.batch
             for number, stage in enumerate(plan.stages):
                 self._stage(number, stage)
+                if variant.shared and self._must_meet(number):
+                    emit_barrier(self.module, b, self.counter, self.threads)
         b.ret_void()
 
     def _stage(self, number: int, stage: Stage) -> None:
-        """All column tiles: the full ones in a loop, what is left over as a narrower one."""
-        cut = tiling(stage, self.simd.lanes)
+        """A thread's tiles of columns: the full ones in a loop, what is left over as a narrower one."""
+        b, cut = self.builder, self.variant.tiling(stage)
         tile = cut.vectors * self.simd.lanes
         full, rest = divmod(stage.width, tile)
         panels = [panel for panel in self.takes.panels if panel.stage == number]
-        if full:
-            with loop(self.builder, 0, full) as place:
-                column = self.builder.mul(place, index(tile))
-                self._rows(stage, panels, cut, column, [None] * cut.vectors)
-        if rest:
-            counts: list[int | None] = [None] * (rest // self.simd.lanes)
-            if rest % self.simd.lanes:
-                counts.append(rest % self.simd.lanes)
-            self._rows(stage, panels, Tiling(len(counts), cut.rows), index(full * tile), counts)
+        share = self._share(full + bool(rest))
+        first, last = share.tiles
+        counts: list[int | None] = [None] * (rest // self.simd.lanes)
+        counts += [rest % self.simd.lanes] if rest % self.simd.lanes else []
+        narrow = Tiling(len(counts), cut.rows, cut.terms, cut.block)
 
-    def _rows(self, stage: Stage, panels: list[Panel], cut: Tiling, column: ir.Value, counts: list[int | None]) -> None:
-        """All row tiles of one column tile. Few rows left over take a kernel of fewer rows, some of them twice."""
-        b = self.builder
-        with loop(b, self.begin, self.end, cut.rows) as row:
-            left = b.sub(self.end, row)
-            full = index(cut.rows)
-            here = b.select(b.icmp_signed("<", left, full), left, full)
-            if panels:
-                sizes = sorted({1, -(-cut.rows // 2), cut.rows})
-                self._kernels(panels, sizes, cut, row, here, column)
-            with loop(b, 0, here) as q:
-                self._pointwise(stage, panels, cut, b.add(row, q), q, column, counts)
+        with loop(b, *share.rows, cut.block if panels else 1) as begin:
+            rows = begin, self._least(b.add(begin, index(cut.block if panels else 1)), share.rows[1])
+            if full:
+                end = self._least(last, index(full))
+                with loop(b, first, end) as at:
+                    # To and fro: the weights used last are still in the cache.
+                    place = b.select(self.back, b.sub(b.add(first, b.sub(end, index(1))), at), at)
+                    self._rows(stage, panels, cut, rows, b.mul(place, index(tile)), [None] * cut.vectors)
+            if rest:
+                with b.if_then(b.icmp_signed(">", last, index(full))):
+                    self._rows(stage, panels, narrow, rows, index(full * tile), counts)
 
-    def _kernels(
-        self, panels: list[Panel], sizes: list[int], cut: Tiling, row: ir.Value, here: ir.Value, column: ir.Value
+    def _share(self, tiles: int) -> _Share:
+        """This thread's rows and tiles: some of the rows, or all of them and some of the tiles if there are several."""
+        by_tiles = self.variant.shared and tiles > 1
+        rows = (index(0), self.count) if by_tiles else self._part(self.count)
+        return _Share(rows, self._part(index(tiles)) if by_tiles else (index(0), index(tiles)))
+
+    def _part(self, count: ir.Value) -> tuple[ir.Value, ir.Value]:
+        b, one = self.builder, index(1)
+        ends = [b.sdiv(b.mul(count, number), self.threads) for number in (self.thread, b.add(self.thread, one))]
+        return ends[0], ends[1]
+
+    def _must_meet(self, number: int) -> bool:
+        """Whether threads that share tiles have to wait after a stage: not if each goes on with columns of its own."""
+        plan, stages = self.plan, self.plan.stages
+        stage, following = stages[number], stages[(number + 1) % len(stages)]
+        own = stage.width == following.width and self.variant.tiling(stage) == self.variant.tiling(following)
+        if plan.spread or following.products or not own or any(is_reduction(value) for value in plan.core.values):
+            return True
+        read_whole = {operand(value) for other in stages for value, _ in other.products}
+        states = [plan.states[store.index] for store in following.stores if store.kind == "state"]
+        return any(store.kind == "scratch" for store in following.stores) or not read_whole.isdisjoint(states)
+
+    def _rows(
+        self,
+        stage: Stage,
+        panels: list[Panel],
+        cut: Tiling,
+        rows: tuple[ir.Value, ir.Value],
+        column: ir.Value,
+        counts: list[int | None],
     ) -> None:
-        """The smallest kernel that has room for the rows here."""
+        """A block of rows of one column tile."""
         b = self.builder
-        *smaller, largest = sizes
-        if not smaller:
-            self._products(panels, largest, cut, row, column)
-            return
-        with b.if_else(b.icmp_signed("<=", here, index(smaller[-1]))) as (few, many):
-            with few:
-                self._kernels(panels, smaller, cut, row, here, column)
-            with many:
-                self._products(panels, largest, cut, row, column)
-
-    def _products(self, panels: list[Panel], rows: int, cut: Tiling, row: ir.Value, column: ir.Value) -> None:
-        """The sums over k of ``rows`` rows by all products' vectors, left in ``self.sums``."""
+        begin, end = rows
         first_sum = 0
         for panel in panels:
-            found = self._panel_products(panel, rows, cut, row, column)
-            sums = len(panel.products) * cut.vectors
-            for q in range(rows):
-                for n in range(sums):
-                    self.builder.store(found[q * sums + n], self._sum(cut.rows, index(q), first_sum + n))
-            first_sum += sums
+            self._products(stage, panel, cut, rows, column, first_sum)
+            first_sum += len(panel.products) * cut.vectors
+        with loop(b, begin, end) as at:
+            row = at if self.order is None else self._index(self.order, at, I64)
+            self._pointwise(stage, panels, cut, row, b.sub(at, begin), column, counts)
 
-    def _panel_products(self, panel: Panel, rows: int, cut: Tiling, row: ir.Value, column: ir.Value) -> list[ir.Value]:
-        """The sums of one left operand's products: ``rows`` times product by vector, all held in registers."""
-        b, simd, lanes = self.builder, self.simd, self.simd.lanes
-        last = b.sub(self.end, index(1))
+    def _least(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+    def _products(
+        self,
+        stage: Stage,
+        panel: Panel,
+        cut: Tiling,
+        rows: tuple[ir.Value, ir.Value],
+        column: ir.Value,
+        first_sum: int,
+    ) -> None:
+        """The sums of a block's rows with one left operand, left in ``self.sums``; some terms of all rows at a time."""
+        b, simd = self.builder, self.simd
         terms, sums = width(panel.left), len(panel.products) * cut.vectors
-        lefts = []
-        for q in range(rows):
-            wanted = b.add(row, index(q))
-            lefts.append(self._row(panel.left, b.select(b.icmp_signed("<", wanted, last), wanted, last)))
+        begin, end = rows
+        count = b.sub(end, begin)
+        # As many tiles as are needed, all of them as tall as each other, or one row taller.
+        tiles = b.sdiv(b.add(count, index(cut.rows - 1)), index(cut.rows))
+        tall = b.sdiv(count, tiles)
+        taller = b.sub(count, b.mul(tall, tiles))
         # Columns before this tile, all packed alike: each took terms * products values.
         before = b.mul(column, index(terms * len(panel.products)))
-        unroll = UNROLL if terms % UNROLL == 0 else 1
+        terms_ahead = min(cut.terms, terms) // UNROLL * LINES_AHEAD * LINE
+        with loop(b, 0, terms, cut.terms) as k:
+            some = self._least(b.sub(index(terms), k), index(cut.terms))
+            weights = b.gep(
+                self.panels[panel], [b.add(before, b.mul(k, index(sums * simd.lanes)))], source_etype=simd.scalar
+            )
+            fresh = b.icmp_signed("==", k, index(0))
+            with loop(b, 0, tiles) as tile:
+                row = b.add(b.add(begin, b.mul(tile, tall)), self._least(tile, taller))
+                here = b.add(tall, b.zext(b.icmp_signed("<", tile, taller), I64))
+                found = self._sum(stage, cut, b.sub(row, begin), first_sum)
+                # While the rows pass by, the next piece of the weights comes nearer, each tile of rows fetching a part.
+                part = b.mul(tile, index(terms_ahead))
+                ahead = b.gep(weights, [b.add(b.mul(some, index(sums * simd.lanes)), part)], source_etype=simd.scalar)
+                stride = index(len(stage.products) * cut.vectors)
+                self._call(panel, cut, row, here, k, (weights, some, fresh, found, stride, ahead))
 
-        def body(k: ir.Value, acc: list[ir.Value]) -> list[ir.Value]:
-            for u in range(unroll):
-                at = b.add(k, index(u))
-                base = b.add(before, b.mul(at, index(sums * lanes)))
-                weights = [simd.load(self.panels[panel], b.add(base, index(n * lanes))) for n in range(sums)]
-                new = []
-                for q in range(rows):
-                    broadcast = simd.splat(simd.load_scalar(lefts[q], at))
-                    new += [simd.fma(broadcast, weights[n], acc[q * sums + n]) for n in range(sums)]
-                acc = new
-            return acc
+    def _call(
+        self, panel: Panel, cut: Tiling, first: ir.Value, here: ir.Value, k: ir.Value, rest: tuple[ir.Value, ...]
+    ) -> None:
+        """The product code for as many rows as there are ``here``."""
+        b = self.builder
+        after = b.append_basic_block("after")
+        choice = b.switch(here, after)
+        for rows in range(1, cut.rows + 1):
+            block = b.append_basic_block(f"rows{rows}")
+            choice.add_case(index(rows), block)
+            b.position_at_end(block)
+            for q in range(rows):
+                at = b.add(first, index(q))
+                row = at if self.order is None else self._index(self.order, at, I64)
+                left = b.gep(self._row(panel.left, row), [k], source_etype=self.simd.scalar)
+                b.store(left, b.gep(self.lefts, [index(q)], source_etype=POINTER))
+            b.call(product_function(self.simd, rows, len(panel.products) * cut.vectors), [self.lefts, *rest])
+            b.branch(after)
+        b.position_at_end(after)
 
-        return carried_loop(b, 0, terms, unroll, [simd.const(0.0)] * (rows * sums), body)
-
-    def _sum(self, rows: int, q: ir.Value, n: int) -> ir.Value:
-        """The place of sum ``n`` of row ``q`` of the tile."""
-        place = self.builder.add(index(n * rows), q)
-        return self.builder.gep(self.sums, [place])
+    def _sum(self, stage: Stage, cut: Tiling, q: ir.Value, n: int) -> ir.Value:
+        """The place of sum ``n`` of row ``q`` of a block."""
+        sums = len(stage.products) * cut.vectors
+        place = self.builder.add(self.builder.mul(q, index(sums)), index(n))
+        return self.builder.gep(self.sums, [place], source_etype=self.simd.vector)
 
     def _pointwise(
         self,
@@ -261,54 +302,63 @@ class _Emitter:
     ) -> None:
         """Every store of one row of the tile, vector by vector."""
         order = [product for panel in panels for product in panel.products]
-        idle = None
-        if self.lengths is not None:
-            length = self._index(self.lengths, row, I64)
-            idle = self.builder.icmp_signed(">=", self.t, length)
         for n, count in enumerate(counts):
             place = self.builder.add(column, index(n * self.simd.lanes))
-            tile = _Tile(self, row, q, place, count, cut, n, {product: i for i, product in enumerate(order)})
+            sums = {
+                product: self._sum(stage, cut, q, position * cut.vectors + n) for position, product in enumerate(order)
+            }
+            tile = _Tile(self, row, place, count, sums)
             values = [(store, tile.root(store)) for store in stage.stores]
             for store, value in values:
-                tile.store(store, value, idle)
+                tile.store(store, value)
 
     def _row(self, value: Value, row: ir.Value) -> ir.Value:
         """The address of a row of a value that lies in memory, at this step."""
-        plan, size = self.plan, width(value)
+        plan, size = self.plan, index(width(value))
         if value in self.stepped:
-            return self._address(self.stepped[value], self._flat(self.t, row), size, value)
+            return self._address(self.stepped[value], self._flat(self.t, row), self.strides[value], value)
         if value in plan.states:
             return self._old_state(plan.states.index(value), row)
         if value in plan.outputs:
-            return self._address(self.outputs[plan.outputs.index(value)], self._flat(self.t, row), size, value)
+            return self._output(plan.outputs.index(value), row)
         if value in plan.scratch:
             return self._address(self.scratch[plan.scratch.index(value)], row, size, value)
         return self._new_state(plan.core.outputs.index(value), row)
 
+    def _output(self, number: int, row: ir.Value) -> ir.Value:
+        value = self.plan.outputs[number]
+        return self._address(self.outputs[number], self._flat(self.t, row), self.output_strides[number], value)
+
     def _old_state(self, number: int, row: ir.Value) -> ir.Value:
-        size = width(self.plan.states[number])
-        # The stack of a state has T + 1 places: the state before step t lies at t, or at t + 1 in reverse.
-        at = self.builder.add(self.t, index(1)) if self.reverse else self.t
-        address = self._address(self.states[number], self._flat(at, row), size)
+        # Before step t a state lies in place t, or t + 1 in reverse.
+        address = self._state(number, row, after=self.reverse)
         if not self.reset_states:
             return address
-        return self.builder.select(self._flagged(row), self._address(self.reset_states[number], row, size), address)
+        size = index(width(self.plan.states[number]))
+        again = self._address(self.reset_states[number], row, size)
+        return self.builder.select(self._flagged(row), again, address)
 
     def _new_state(self, number: int, row: ir.Value) -> ir.Value:
-        at = self.t if self.reverse else self.builder.add(self.t, index(1))
-        return self._address(self.states[number], self._flat(at, row), width(self.plan.states[number]))
+        return self._state(number, row, after=not self.reverse)
+
+    def _state(self, number: int, row: ir.Value, *, after: bool) -> ir.Value:
+        """A row of place t, or t + 1: of T + 1 places, or of the two that a ring has."""
+        b = self.builder
+        place = b.add(self.t, index(1)) if after else self.t
+        if self.variant.rings and self.variant.rings[number]:
+            place = b.and_(place, index(1))
+        return self._address(self.states[number], self._flat(place, row), index(width(self.plan.states[number])))
 
     def _flagged(self, row: ir.Value) -> ir.Value:
-        flag = self._index(self.resets, self._flat(self.t, row), ir.IntType(8))
-        return self.builder.icmp_unsigned("!=", flag, ir.Constant(ir.IntType(8), 0))
+        flag = self._index(self.resets, self._flat(self.t, row), I8)
+        return self.builder.icmp_unsigned("!=", flag, ir.Constant(I8, 0))
 
     def _flat(self, t: ir.Value, row: ir.Value) -> ir.Value:
         return self.builder.add(self.builder.mul(t, self.batch), row)
 
-    def _address(self, pointer: ir.Value, row: ir.Value, size: int, value: Value | None = None) -> ir.Value:
-        offset = self.builder.mul(row, index(size))
+    def _address(self, pointer: ir.Value, row: ir.Value, stride: ir.Value, value: Value | None = None) -> ir.Value:
         kind = I8 if value is not None and value.dtype == torch.bool else self.simd.scalar
-        return self.builder.gep(pointer, [offset], source_etype=kind)
+        return self.builder.gep(pointer, [self.builder.mul(row, stride)], source_etype=kind)
 
     def _index(self, pointer: ir.Value, place: ir.Value, kind: ir.Type) -> ir.Value:
         return self.builder.load(self.builder.gep(pointer, [place], source_etype=kind), typ=kind)
@@ -321,15 +371,11 @@ class _Tile:
         self,
         emitter: _Emitter,
         row: ir.Value,
-        q: ir.Value,
         column: ir.Value,
         count: int | None,
-        cut: Tiling,
-        vector: int,
-        sums: dict[tuple[Value, int], int],
+        sums: dict[tuple[Value, int], ir.Value],
     ) -> None:
-        self.emitter, self.row, self.q, self.column, self.count = emitter, row, q, column, count
-        self.cut, self.number, self.sums = cut, vector, sums
+        self.emitter, self.row, self.column, self.count, self.sums = emitter, row, column, count, sums
         self.known: dict[tuple[Value, int], Any] = {}
 
     def root(self, store: Store) -> Any:
@@ -356,8 +402,7 @@ class _Tile:
         if is_reduction(value):
             return self._reduced(value)
         if value.op in PRODUCTS:
-            place = emitter._sum(self.cut.rows, self.q, self.sums[value, offset] * self.cut.vectors + self.number)
-            total = emitter.builder.load(place)
+            total = emitter.builder.load(self.sums[value, offset], typ=simd.vector)
             return (
                 simd.add(self._wide(self.vector(value.args[0], offset)), total)
                 if value.op is aten.addmm.default
@@ -408,39 +453,21 @@ class _Tile:
     def _wide(self, value: Any) -> ir.Value:
         return number(self.emitter.simd, value)
 
-    def store(self, store: Store, value: Any, idle: ir.Value | None) -> None:
+    def store(self, store: Store, value: Any) -> None:
         """Writes a value to its buffer."""
         emitter, simd, b = self.emitter, self.emitter.simd, self.emitter.builder
         is_mask = store.value.dtype == torch.bool
         value = truth(simd, value) if is_mask else number(simd, value)
-        zero = simd.const_mask(False) if is_mask else simd.const(0.0)
         if store.kind == "state":
             base = emitter._new_state(store.index, self.row)
             if emitter.backward and emitter.resets is not None:
-                value = b.select(emitter._flagged(self.row), zero, value)
-            if idle is not None:
-                value = b.select(idle, self._kept(store), value)
+                value = b.select(emitter._flagged(self.row), simd.const(0.0), value)
         elif store.kind == "output":
-            base = emitter._address(
-                emitter.outputs[store.index],
-                emitter._flat(emitter.t, self.row),
-                width(store.value),
-                store.value,
-            )
-            if idle is not None and emitter.backward:
-                value = b.select(idle, zero, value)
+            base = emitter._output(store.index, self.row)
         else:
-            base = emitter._address(emitter.scratch[store.index], self.row, width(store.value), store.value)
+            size = index(width(store.value))
+            base = emitter._address(emitter.scratch[store.index], self.row, size, store.value)
         (simd.store_mask if is_mask else simd.store)(value, base, b.add(self.column, index(store.offset)), self.count)
-
-    def _kept(self, store: Store) -> ir.Value:
-        """The state as it was, resets not heeded: a row beyond its end is not reset either."""
-        emitter = self.emitter
-        at = emitter.builder.add(emitter.t, index(1)) if emitter.reverse else emitter.t
-        size = width(emitter.plan.states[store.index])
-        base = emitter._address(emitter.states[store.index], emitter._flat(at, self.row), size)
-        column = emitter.builder.add(self.column, index(store.offset))
-        return emitter.simd.load(base, column, self.count)
 
 
 def _fill(value: Value) -> float:

@@ -1,23 +1,40 @@
-"""Kernel: packs the weights, gathers the pointers and runs the compiled loop on the threads there are."""
+"""Kernel: packs the weights, gathers the addresses and runs the compiled loop on the threads there are."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..operators import weight, width
+from ..operators import operand, width
 from ..plan import Plan
 from ..trace import Value
-from .emit import Panel, Signature, emit, signature, tiling
+from .emit import Signature, Variant, emit, signature
+from .gemm import pack
 from .jit import Compiled, compile_module, host
 from .threads import parallel
+
+CACHE_BYTES = 5 << 18  # of weights that stay in one core's second-level cache
+FEW_ROWS = 6  # a thread: with fewer, products wait for the weights
+LITTLE_WORK = 1 << 16  # multiplications a step, for which threads that must wait for each other do not pay
+
+
+@dataclass
+class Loop:
+    """A plan compiled for one variant."""
+
+    variant: Variant
+    takes: Signature
+    code: Compiled
+    address: int
 
 
 def run_on_cpu(
     plan: Plan,
+    time: int,
     whole: dict[Value, Tensor],
     stepped: dict[Value, Tensor],
     stacks: list[Tensor],
@@ -30,53 +47,91 @@ def run_on_cpu(
     backward: bool = False,
 ) -> None:
     """The kernel of backend "cpu": see ``engine.operator.Kernel``."""
-    dtype = stacks[0].dtype
-    time, batch = stacks[0].shape[0] - 1, stacks[0].shape[1]
-    code, takes = _compiled(plan, dtype, reverse, lengths is not None, resets is not None, backward)
+    dtype, batch = stacks[0].dtype, stacks[0].shape[1]
+    rings = [len(stack) == 2 for stack in stacks]
+    variant, threads = variant_for(
+        plan,
+        batch,
+        dtype,
+        rings,
+        reverse=reverse,
+        ragged=lengths is not None,
+        resets=resets is not None,
+        backward=backward,
+    )
+    loop = compiled(plan, variant)
+    takes, lanes = loop.takes, variant.lanes
     scratch = [
         stacks[0].new_empty(batch, width(value), dtype=torch.bool if value.dtype == torch.bool else dtype)
         for value in plan.scratch
     ]
+    read = [stepped[value] for value in takes.stepped]
+    vectors = [whole[value].contiguous() for value in takes.vectors]
+    packed = [pack(plan, each, whole, loop.variant.tiling(plan.stages[each.stage]), lanes) for each in takes.panels]
+    sorted_rows = [] if lengths is None else _by_length(lengths, time)
+    flags = [] if resets is None else [resets.contiguous()]
+    again = [state.contiguous() for state in reset_states or ()]
+    counter = array("q", [0] * 16)
+    barrier = counter.buffer_info()[0] + 63 & -64  # a cache line of its own
+    table = array(
+        "q",
+        [
+            time,
+            batch,
+            barrier,
+            *(each.data_ptr() for each in read),
+            *(each.stride(1) for each in read),
+            *(each.data_ptr() for each in (*vectors, *packed, *stacks, *outputs)),
+            *(each.stride(1) for each in outputs),
+            *(each.data_ptr() for each in (*scratch, *sorted_rows, *flags, *again)),
+        ],
+    )
+    parallel(loop.address, table.buffer_info()[0], threads)
+
+
+def variant_for(
+    plan: Plan,
+    batch: int,
+    dtype: torch.dtype,
+    rings: Sequence[bool],
+    *,
+    reverse: bool,
+    ragged: bool,
+    resets: bool,
+    backward: bool,
+) -> tuple[Variant, int]:
+    """What to compile a plan for at this batch size, and the number of threads to run it on."""
+    shared, near, threads = schedule(plan, batch, torch.get_num_threads(), ragged=ragged)
+    rows = batch if 0 < batch < 4 else 8
     lanes = host().lanes(dtype)
-    tensors = [
-        *(stepped[value] for value in takes.stepped),
-        *(whole[value].contiguous() for value in takes.vectors),
-        *(pack(plan, panel, whole, lanes) for panel in takes.panels),
-        *stacks,
-        *outputs,
-        *scratch,
-        *([] if lengths is None else [lengths.to(torch.int64).contiguous()]),
-        *([] if resets is None else [resets.contiguous()]),
-        *(state.contiguous() for state in reset_states or ()),
-    ]
-    table = array("q", [time, batch, *(tensor.data_ptr() for tensor in tensors)])
-    # Two rows a thread at least: with fewer, the threads only wait for each other's caches.
-    parallel(code.address("run"), table.buffer_info()[0], max(1, batch // 2))
+    made = Variant(dtype, lanes, reverse, ragged, resets, backward, tuple(rings), shared, near, rows)
+    return made, threads
 
 
-def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], lanes: int) -> Tensor:
-    """A panel's weights as its inner loop reads them: [column tile][k][product][vector][lane], zeros past the end."""
-    stage = plan.stages[panel.stage]
-    vectors = tiling(stage, lanes).vectors
-    tile = vectors * lanes
-    columns = torch.stack([whole[weight(value)][:, at : at + stage.width] for value, at in panel.products])  # (P, K, W)
-    products, terms, size = columns.shape
-    full = size // tile * tile
-    parts = [columns[:, :, :full].reshape(products, terms, -1, tile).permute(2, 1, 0, 3).flatten()]
-    if size > full:
-        padded = F.pad(columns[:, :, full:], (0, -(size - full) % lanes))
-        parts.append(padded.permute(1, 0, 2).flatten())
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool) -> tuple[bool, bool, int]:
+    """Whether threads share tiles of columns (else the rows), whether a thread's weights are near, how many threads."""
+    weights = sum(stage.width * width(operand(value)) for stage in plan.stages for value, _ in stage.products)
+    size = weights * plan.states[0].dtype.itemsize
+    if threads == 1 or batch * weights < LITTLE_WORK // 8:
+        return False, size <= CACHE_BYTES, 1
+    if not ragged and batch >= FEW_ROWS * threads and size <= CACHE_BYTES:
+        return False, True, threads
+    if batch * weights < LITTLE_WORK:
+        return False, True, 1
+    return True, size <= CACHE_BYTES * threads, threads
 
 
-def _compiled(
-    plan: Plan, dtype: torch.dtype, reverse: bool, lengths: bool, resets: bool, backward: bool
-) -> tuple[Compiled, Signature]:
-    key = (dtype, reverse, lengths, resets, backward)
-    if key not in plan.compiled:
-        module = emit(
-            plan, dtype, host().lanes(dtype), reverse=reverse, lengths=lengths, resets=resets, backward=backward
-        )
-        plan.compiled[key] = compile_module(module, "loop"), signature(plan, lengths, resets)
-    found: tuple[Compiled, Signature] = plan.compiled[key]
+def compiled(plan: Plan, variant: Variant) -> Loop:
+    """The plan's machine code for a variant, made once."""
+    if variant not in plan.compiled:
+        code = compile_module(emit(plan, variant), "loop")
+        plan.compiled[variant] = Loop(variant, signature(plan), code, code.address("run"))
+    found: Loop = plan.compiled[variant]
     return found
+
+
+def _by_length(lengths: Tensor, time: int) -> list[Tensor]:
+    """Rows in falling order of length, and how many of them take part in each step."""
+    order = torch.argsort(lengths, descending=True, stable=True)
+    ended = torch.bincount(lengths, minlength=time + 1)[: time + 1].cumsum(0)[:time]
+    return [order, len(lengths) - ended]

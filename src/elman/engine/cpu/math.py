@@ -370,6 +370,17 @@ def hardtanh(simd: Simd, x: Any, min_val: float = -1, max_val: float = 1) -> Val
     return elementary.clamp(simd, number(simd, x), min_val, max_val)
 
 
+@_emits(aten.hardsigmoid.default)
+def hardsigmoid(simd: Simd, x: Any) -> Value:
+    return simd.div(clamp(simd, simd.add(number(simd, x), simd.const(3)), 0, 6), simd.const(6))
+
+
+@_emits(aten.mish.default)
+def mish(simd: Simd, x: Any) -> Value:
+    x = number(simd, x)
+    return simd.mul(x, elementary.tanh(simd, elementary.log1p(simd, elementary.exp(simd, x))))
+
+
 @_emits(aten.elu.default)
 def elu(simd: Simd, x: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Value:
     x = number(simd, x)
