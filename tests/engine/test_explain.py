@@ -208,6 +208,7 @@ def test_no_loop_is_run() -> None:
         (True, 1, {}),
         (True, T, {"reverse": True, "lengths": [6, 2, 0, 4], "return_states": True}),
         (True, T, {"resets": torch.ones(T, B, dtype=torch.bool)}),
+        (False, T, {"resets": torch.zeros(T, B, dtype=torch.bool)}),
         (False, 1, {"lengths": [1, 0, 1, 1]}),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .evaluate import evaluate
 from .gradient import Gradient, differentiate, has_gradient
-from .operators import keeps_rows
+from .operators import PRODUCTS, keeps_rows, width
 from .plan import Plan, make_plan
+from .reuse import Place, columns_read, find_places
 from .split import Split, needed, split
 from .trace import Graph, Refused, Value, operator_name, trace
 from .verify import verify
@@ -48,7 +49,9 @@ class Kernel(Protocol):
 class Program:
     """A traced step in its parts, with the plans of its loop: for inference, for training, and of the gradient.
 
-    ``kept_inference`` and ``kept_training`` say of which states all steps are wanted, not the last one only.
+    ``kept_inference`` and ``kept_training`` say of which states all steps are wanted, not the last one only. ``over``
+    says which outputs of ``training`` may lie where a per-step input lay, ``over_backward`` the same of ``backward``,
+    whose inputs may lie there already. ``held`` are the parts' results that the gradient reads.
     """
 
     inputs: list[Value]
@@ -64,6 +67,9 @@ class Program:
     backward: Plan
     kept_inference: list[bool]
     kept_training: list[bool]
+    over: dict[Value, Place]
+    over_backward: dict[Value, Place]
+    held: list[Value]
     seconds: float = 0.0
     """What it took to make."""
 
@@ -115,11 +121,14 @@ def make_program(
     except Refused as reason:
         raise Refused(f"the step has a gradient that cannot be compiled: {reason}") from reason
     saving = Graph(core.inputs, core.values, [*core.outputs, *gradient.saved.values()])
+    training = make_plan(saving, state_values)
     kept = [new in core.outputs[len(states) :] for new in core.outputs[: len(states)]]
-    parts_of_gradient = (gradient.parts.once, gradient.parts.pre, gradient.parts.core, gradient.parts.post)
-    used = {value for part in parts_of_gradient for value in part.inputs}.union(
-        value for value in gradient.results if value is not None
-    )
+    outside = (gradient.parts.once, gradient.parts.pre, gradient.parts.post)
+    used = {value for part in (*outside, gradient.parts.core) for value in part.inputs}
+    used |= {value for value in gradient.results if value is not None}
+    over, over_backward = _reused(parts, results, stepped, gradient, training, backward, outside)
+    buffers = {buffer for buffer, _ in (*over.values(), *over_backward.values())}
+    stand_ins = zip((*whole, *stepped), (*gradient.whole, *gradient.stepped), strict=True)
     return Program(
         graph.inputs[first:last],
         state_values,
@@ -130,11 +139,38 @@ def make_program(
         whole,
         stepped,
         inference,
-        make_plan(saving, state_values),
+        training,
         backward,
         kept,
         [each or not used.isdisjoint(pair) for each, *pair in zip(kept, gradient.before, gradient.after, strict=True)],
+        over,
+        over_backward,
+        [value for value, stand_in in stand_ins if stand_in in used or value in buffers],
     )
+
+
+def _reused(
+    parts: Split,
+    results: Sequence[Value],
+    stepped: Sequence[Value],
+    gradient: Gradient,
+    training: Plan,
+    backward: Plan,
+    outside: Sequence[Graph],
+) -> tuple[dict[Value, Place], dict[Value, Place]]:
+    """Which outputs of the loop and of its gradient lie where the results of products before the loop lay."""
+    # Nobody else has these: what a product gives its own derivative does not need.
+    elsewhere = {*needed((*parts.pre.values, *parts.post.values), results)}
+    ours = {value: (value, 0) for value in stepped if value.op in PRODUCTS and value not in elsewhere}
+    later = dict(zip(gradient.stepped, stepped, strict=True))
+    wanted = [(later[value], begin, size) for value, begin, size in columns_read(backward) if value in later]
+    wanted += [(later[value], 0, width(value)) for part in outside for value in part.inputs if value in later]
+    saved = [value for value in gradient.saved.values() if value not in parts.core.outputs]
+    over = find_places(training, saved, ours, wanted)
+    there = {stand_in: over[value] for stand_in, value in gradient.saved.items() if value in over}
+    there |= {stand_in: ours[value] for stand_in, value in later.items() if value in ours}
+    after = [(value, 0, width(value)) for part in outside for value in part.inputs if value in there]
+    return over, find_places(backward, backward.outputs, there, after)
 
 
 def scan_compiled(
@@ -162,7 +198,8 @@ def scan_compiled(
     if resets is not None and not bool(resets.any()):
         resets = reset_states = None
     again = None if reset_states is None else [each.resolve_neg() for each in reset_states]
-    made = _Loop.apply(_Call(program, kernel, time, reverse, lengths, resets, again, training), *tensors)
+    call = _Call(program, kernel, time, reverse, lengths, resets, again, training, [*parameters, *inputs])
+    made = _Loop.apply(call, *tensors)
     final, outputs = made[: len(states)], made[len(states) :]
     looped = program.parts.core.outputs[len(states) :]
     known |= {value: each.flatten(0, 1) for value, each in zip(looped, outputs, strict=True)}
@@ -177,7 +214,10 @@ def scan_compiled(
 
 @dataclass
 class _Call:
-    """What one run of the loop is told besides tensors that may need gradients."""
+    """What one run of the loop is told besides tensors that may need gradients.
+
+    ``sources`` are the parameters and inputs behind those tensors.
+    """
 
     program: Program
     kernel: Kernel
@@ -187,6 +227,11 @@ class _Call:
     resets: Tensor | None
     reset_states: list[Tensor] | None
     training: bool
+    sources: list[Tensor]
+
+    def over(self, places: dict[Value, Place]) -> dict[Value, Place]:
+        """The places, if they may be used: what lies behind the end of a row must become zero."""
+        return places if self.lengths is None else {}
 
 
 class _Loop(torch.autograd.Function):
@@ -199,18 +244,26 @@ class _Loop(torch.autograd.Function):
         whole = list(itertools.islice(given, len(program.whole)))
         stepped = list(itertools.islice(given, len(program.stepped)))
         states = list(given)
-        whole, stepped = ([_readable(each, states[0]) for each in group] for group in (whole, stepped))
+        whole = [_readable(each, states[0]) for each in whole]
+        stepped = [_readable_rows(each.flatten(0, 1), states[0], call.time) for each in stepped]
         plan = program.training if call.training else program.inference
         kept = program.kept_training if call.training else program.kept_inference
         time, batch = call.time, len(states[0])
         stacks = [_stack(call, state, whole=each) for state, each in zip(states, kept, strict=True)]
         _begin(call, stacks, states, reverse=call.reverse)
-        outputs = [_empty(call, states[0], (time, batch, *value.shape[1:]), value.dtype) for value in plan.outputs]
+        known = dict(zip((*program.whole, *program.stepped), (*whole, *stepped), strict=True))
+        over = call.over(program.over) if call.training else {}
+        outputs = [
+            _columns(known, over[value], width(value))
+            if value in over
+            else _empty(call, states[0], (time, batch, *value.shape[1:]), value.dtype)
+            for value in plan.outputs
+        ]
         call.kernel(
             plan,
             time,
-            dict(zip(program.whole, whole, strict=True)),
-            dict(zip(program.stepped, stepped, strict=True)),
+            {value: known[value] for value in program.whole},
+            {value: known[value] for value in program.stepped},
             stacks,
             outputs,
             reverse=call.reverse,
@@ -221,9 +274,15 @@ class _Loop(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         by_value = dict(zip(plan.outputs, outputs, strict=True))
         if call.training:
-            ctx.call, ctx.counts = call, (len(tensors), len(stacks))
-            # The tensors as they came, not their contiguous copies, so that a second derivative finds their history.
-            ctx.save_for_backward(*tensors, *stacks, *(by_value[twin] for twin in program.gradient.saved.values()))
+            groups = [
+                call.sources,
+                states,
+                [known[value] for value in program.held],
+                [stack for stack, each in zip(stacks, kept, strict=True) if each],
+                [by_value[value] for value in program.gradient.saved.values() if value not in over],
+            ]
+            ctx.call, ctx.counts = replace(call, sources=[]), [len(group) for group in groups]
+            ctx.save_for_backward(*itertools.chain(*groups))
         after = [(stack[:-1] if call.reverse else stack[1:]) for stack in stacks]
         made = by_value | dict(zip(plan.core.outputs, after, strict=False))
         final = _end(call, stacks, reverse=call.reverse)
@@ -233,45 +292,60 @@ class _Loop(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
         program, gradient = call.program, call.program.gradient
-        whole_count, stepped_count, count = len(program.whole), len(program.stepped), len(program.states)
-        kept = iter(ctx.saved_tensors)
-        primals, stacks = (list(itertools.islice(kept, n)) for n in ctx.counts)
+        tensors = iter(ctx.saved_tensors)
+        sources, states, held, kept, saved = (list(itertools.islice(tensors, n)) for n in ctx.counts)
         if torch.is_grad_enabled():  # create_graph=True: the loop again in ordinary PyTorch, which can go on deriving
-            return (None, *_derived_in_pytorch(call, primals, gradients))
-        whole, stepped = primals[:whole_count], primals[whole_count : whole_count + stepped_count]
-        time, batch = call.time, stacks[0].shape[1]
+            return (None, *_derived_in_pytorch(call, sources, states, gradients))
+        time, batch, count = call.time, len(states[0]), len(states)
         final, looped = gradients[:count], program.parts.core.outputs[count:]
-        known: dict[Value, Tensor] = dict(zip(gradient.whole, whole, strict=True))
-        known |= {value: each.flatten(0, 1) for value, each in zip(gradient.stepped, stepped, strict=True)}
-        for number, stack in enumerate(stacks):
-            if program.kept_training[number]:
+        held_by = dict(zip(program.held, held, strict=True))
+        known: dict[Value, Tensor] = {}
+        for value, stand_in in zip(program.whole, gradient.whole, strict=True):
+            if value in held_by:
+                known[stand_in] = held_by[value]
+        for value, stand_in in zip(program.stepped, gradient.stepped, strict=True):
+            if value in held_by:
+                known[stand_in] = held_by[value].flatten(0, 1)
+        stacks = iter(kept)
+        for number, is_kept in enumerate(program.kept_training):
+            if is_kept:
+                stack = next(stacks)
                 before, after = (stack[1:], stack[:-1]) if call.reverse else (stack[:-1], stack[1:])
                 if call.resets is not None and call.reset_states is not None:
                     before = torch.where(call.resets.unsqueeze(-1), call.reset_states[number], before)
                 known[gradient.before[number]] = before.flatten(0, 1)
                 known[gradient.after[number]] = after.flatten(0, 1)
-        known |= {value: each.flatten(0, 1) for value, each in zip(gradient.saved, kept, strict=True)}
+        over = call.over(program.over)
+        others = iter(saved)
+        for stand_in, value in gradient.saved.items():
+            each = _columns(held_by, over[value], width(value)) if value in over else next(others)
+            known[stand_in] = each.flatten(0, 1)
         given = [each for value, each in zip(looped, gradients[count:], strict=True) if has_gradient(value)]
         for value, each in zip(gradient.given, given, strict=True):
-            known[value] = (stacks[0].new_zeros(time, batch, *value.shape[1:]) if each is None else each).flatten(0, 1)
+            known[value] = (states[0].new_zeros(time, batch, *value.shape[1:]) if each is None else each).flatten(0, 1)
         evaluate(gradient.parts.once, known, time * batch)
         evaluate(gradient.parts.pre, known, time * batch)
         plan = program.backward
         results = [value for value in gradient.results if value is not None]
         read = set(needed(gradient.parts.post.values, results))
         carried = [
-            _stack(call, stack[0], whole=value in read) for value, stack in zip(gradient.carried, stacks, strict=True)
+            _stack(call, state, whole=value in read) for value, state in zip(gradient.carried, states, strict=True)
         ]
-        first = [
-            torch.zeros_like(stack[0]) if each is None else each for stack, each in zip(stacks, final, strict=True)
-        ]
+        first = [torch.zeros_like(state) if each is None else each for state, each in zip(states, final, strict=True)]
         _begin(call, carried, first, reverse=not call.reverse)
-        outputs = [_empty(call, stacks[0], (time, batch, *value.shape[1:]), value.dtype) for value in plan.outputs]
+        # With retain_graph=True the saved tensors are still needed.
+        over = {} if torch._C._autograd._get_current_graph_task_keep_graph() else call.over(program.over_backward)
+        outputs = [
+            _columns(held_by, over[value], width(value))
+            if value in over
+            else _empty(call, states[0], (time, batch, *value.shape[1:]), value.dtype)
+            for value in plan.outputs
+        ]
         call.kernel(
             plan,
             time,
-            {value: _readable(known[value], stacks[0]) for value in plan.whole},
-            {value: _readable(known[value], stacks[0]).unflatten(0, (time, batch)) for value in plan.stepped},
+            {value: _readable(known[value], states[0]) for value in plan.whole},
+            {value: _readable_rows(known[value], states[0], time) for value in plan.stepped},
             carried,
             outputs,
             reverse=not call.reverse,
@@ -289,9 +363,15 @@ class _Loop(torch.autograd.Function):
                 known[value] = each.flatten(0, 1)
         evaluate(gradient.parts.post, known, time * batch)
         found = [None if value is None else known[value] for value in gradient.results]
-        states = _end(call, carried, reverse=not call.reverse)
-        shaped = [None if each is None else each.unflatten(0, (time, batch)) for each in found[whole_count:]]
-        return (None, *found[:whole_count], *shaped, *states)
+        first_stepped = len(program.whole)
+        shaped = [None if each is None else each.unflatten(0, (time, batch)) for each in found[first_stepped:]]
+        return (None, *found[:first_stepped], *shaped, *_end(call, carried, reverse=not call.reverse))
+
+
+def _columns(buffers: dict[Value, Tensor], place: Place, size: int) -> Tensor:
+    """Columns of a buffer (T, B, N)."""
+    buffer, begin = place
+    return buffers[buffer][..., begin : begin + size]
 
 
 def _stack(call: _Call, state: Tensor, *, whole: bool) -> Tensor:
@@ -324,17 +404,19 @@ def _end(call: _Call, stacks: Sequence[Tensor], *, reverse: bool) -> list[Tensor
 
 
 def _derived_in_pytorch(
-    call: _Call, primals: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    call: _Call, sources: Sequence[Tensor], states: Sequence[Tensor], gradients: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    program = call.program
-    count = len(program.states)
+    program, time, count = call.program, call.time, len(states)
+    batch = len(states[0])
+    known = dict(zip((*program.parameters, *program.inputs), sources, strict=True))
+    known |= {value: known[value].flatten(0, 1) for value in program.inputs}
+    evaluate(program.parts.once, known, time * batch)
+    evaluate(program.parts.pre, known, time * batch)
     # One tensor may be computed from another; as aliases they are not, so that nothing is counted twice.
-    primals = [each.view_as(each) for each in primals]
-    groups = iter(primals)
-    whole = dict(zip(program.whole, itertools.islice(groups, len(program.whole)), strict=True))
-    stepped = dict(zip(program.stepped, itertools.islice(groups, len(program.stepped)), strict=True))
-    state = list(groups)
-    time = call.time
+    whole = {value: known[value].view_as(known[value]) for value in program.whole}
+    stepped = {value: known[value].unflatten(0, (time, batch)) for value in program.stepped}
+    state = [each.view_as(each) for each in states]
+    primals = [*whole.values(), *stepped.values(), *state]
     rows: list[list[Tensor]] = []
     for t in reversed(range(time)) if call.reverse else range(time):
         old = state
@@ -365,6 +447,13 @@ def _derived_in_pytorch(
 def _readable(tensor: Tensor, like: Tensor) -> Tensor:
     """As the loop reads it: in its own kind of number, counts too, and with nothing left to do while reading."""
     return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).resolve_neg().contiguous()
+
+
+def _readable_rows(tensor: Tensor, like: Tensor, time: int) -> Tensor:
+    """As the loop reads a per-step input (T * B, N): its rows may lie apart."""
+    tensor = (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).resolve_neg()
+    together = tensor.dim() == 2 and (tensor.shape[1] == 1 or tensor.stride(1) == 1)
+    return (tensor if together else tensor.contiguous()).unflatten(0, (time, len(like)))
 
 
 def _idle(time: int, lengths: Tensor) -> Tensor:

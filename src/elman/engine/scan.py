@@ -108,7 +108,8 @@ def scan(
 
     choice = choose(backend, cell, inputs, state, reset_state, is_tuple=isinstance(x, tuple), all_states=return_states)
     if watch.report is not None:
-        flags = isinstance(x, tuple), lengths is not None, resets is not None, reverse, return_states
+        resetting = resets is not None and bool(resets.any())
+        flags = isinstance(x, tuple), lengths is not None, resetting, reverse, return_states
         return watch.report(Planned(cell, inputs, state, choice, *flags))
     if choice.prepared is not None:
         results, made = scan_compiled(

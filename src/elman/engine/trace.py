@@ -20,6 +20,8 @@ from .decompositions import decompositions
 
 # Two row counts that hardly are a network's sizes too: where the two traces differ by just these, there are the rows.
 _ROW_COUNTS = (1009, 2003)
+# Where a slice's first bound stands among its arguments; its axis stands before.
+_BOUNDS = {torch.ops.aten.slice.Tensor: 2, torch.ops.aten.slice_scatter.default: 3}
 _PLACEMENT = ("device", "layout", "pin_memory")  # of new tensors, the same for all: not printed
 
 
@@ -190,6 +192,7 @@ def _values(node: fx.Node, twin: fx.Node, known: dict[fx.Node, Any]) -> list[Val
     if any(each is ROWS for each in (*args, *kwargs.values())):
         raise Refused(f"the step computes with the batch size at {lines.of_node(node)}")
     op = None if node.op == "placeholder" else node.target
+    args = _bounded(args, _BOUNDS[op]) if op in _BOUNDS else args
     metas, twins = ([each] if isinstance(each, Tensor) else list(each) for each in (node.meta["val"], twin.meta["val"]))
     shapes = [_merged(tuple(a.shape), tuple(b.shape), known, node) for a, b in zip(metas, twins, strict=True)]
     made = [
@@ -207,6 +210,15 @@ def _values(node: fx.Node, twin: fx.Node, known: dict[fx.Node, Any]) -> list[Val
         piece.op, piece.args, piece.kwargs = torch.ops.aten.slice.Tensor, (whole, axis, begin, begin + size), {}
         begin += size
     return made
+
+
+def _bounded(args: tuple[Any, ...], place: int) -> tuple[Any, ...]:
+    """The arguments of a slice with its bounds between 0 and the size; PyTorch also counts from the end, or past it."""
+    size = args[0].shape[args[place - 1]] if len(args) > place else None
+    if not isinstance(size, int):
+        return args
+    begin, end, _ = slice(*args[place : place + 2]).indices(size)
+    return (*args[:place], begin, max(begin, end), *args[place + 2 :])
 
 
 def _name(value: Value) -> str:

@@ -20,10 +20,23 @@ from llvmlite import ir
 from ..operators import FILLS, PRODUCTS, is_reduction, operand, weight, width
 from ..plan import Plan, Stage, Store, column_source
 from ..trace import Refused, Value, operator_name
-from .gemm import LINE, LINES_AHEAD, UNROLL, Panel, Tiling, panels, product_function, tiling
+from . import amx, bf16
+from .gemm import (
+    LINE,
+    LINES_AHEAD,
+    UNROLL,
+    Panel,
+    Tiling,
+    panels,
+    product_function,
+    rounded_bytes,
+    rounded_terms,
+    tiling,
+)
 from .math import POINTWISE, maximum, minimum, number, truth
 from .simd import I8, I64, POINTER, Simd, carried_loop, index, loop
 from .threads import FUNCTION, emit_barrier
+from .ways import Way
 
 aten = torch.ops.aten
 _COMBINE: dict[Any, tuple[float, Any]] = {
@@ -40,6 +53,7 @@ class Variant:
     begin anew where flagged, before the step. In a ``backward`` loop flagged rows carry zero from there on. ``rings``:
     states of which only two steps are kept, in turn. ``shared``: threads share tiles of columns, not rows.
     ``near``: a thread's weights stay in its cache. ``rows``: the batch, where it is smaller than what fits the registers.
+    ``way``: how products are computed with their factors rounded to bfloat16; ``None`` leaves these as they are.
     """
 
     dtype: torch.dtype
@@ -52,10 +66,15 @@ class Variant:
     shared: bool = False
     near: bool = True
     rows: int = 8
+    way: Way | None = None
 
     def tiling(self, stage: Stage) -> Tiling:
         """How this variant cuts a stage."""
-        return tiling(stage, self.lanes, self.rows, shared=self.shared, near=self.near)
+        return tiling(stage, self.lanes, self.rows, shared=self.shared, near=self.near, way=self.way)
+
+    def rounded_bytes(self, plan: Plan) -> int:
+        """The memory a thread needs for rounded left operands."""
+        return max((rounded_bytes(stage, self.tiling(stage)) for stage in plan.stages), default=0) if self.way else 0
 
 
 @dataclass
@@ -63,7 +82,7 @@ class Signature:
     """The order of the addresses in the table the function reads, behind T, B and the address of the barrier's counter.
 
     Those of ``stepped`` and of the outputs are followed by the elements from one row to the next of each. At the end, if
-    there are lengths: (B,) rows in falling order of length, (T,) how many of them take part in each step; if there are
+    products are of bfloat16: `Variant.rounded_bytes` for each thread; if there are lengths: (B,) rows in falling order of length, (T,) how many of them take part in each step; if there are
     resets: (T, B) flags and, but for a backward loop, the states to begin from.
     """
 
@@ -137,6 +156,7 @@ class _Emitter:
         self.states = following(takes.states)
         self.outputs, self.output_strides = following(takes.outputs), following(takes.outputs, I64)
         self.scratch = following(takes.scratch)
+        self.rounded = following(1)[0] if variant.way else None
         self.order = following(1)[0] if variant.lengths else None
         self.active = following(1)[0] if variant.lengths else None
         self.resets = following(1)[0] if variant.resets else None
@@ -147,6 +167,12 @@ class _Emitter:
         room = max((cut.block * count for cut, count in zip(cuts, sums, strict=True)), default=0)
         self.sums = b.alloca(self.simd.vector, size=max(room, 1))
         self.lefts = b.alloca(POINTER, size=max((cut.rows for cut in cuts), default=1))
+        if self.rounded is not None:
+            own = b.mul(self.thread, index(variant.rounded_bytes(plan)))
+            self.rounded = b.gep(self.rounded, [own], source_etype=I8)
+        native_tiles = variant.way == Way("amx", native=True)
+        if native_tiles:
+            amx.configure(self.simd)
         with loop(b, 0, self.time) as step:
             last = b.sub(self.time, index(1))
             self.t = b.sub(last, step) if self.reverse else step
@@ -156,6 +182,8 @@ class _Emitter:
                 self._stage(number, stage)
                 if variant.shared and self._must_meet(number):
                     emit_barrier(self.module, b, self.counter, self.threads)
+        if native_tiles:
+            amx.release(self.simd)
         b.ret_void()
 
     def _stage(self, number: int, stage: Stage) -> None:
@@ -163,7 +191,7 @@ class _Emitter:
         b, cut = self.builder, self.variant.tiling(stage)
         tile = cut.vectors * self.simd.lanes
         full, rest = divmod(stage.width, tile)
-        panels = [panel for panel in self.takes.panels if panel.stage == number]
+        panels = self._panels_of(number)
         share = self._share(full + bool(rest))
         first, last = share.tiles
         counts: list[int | None] = [None] * (rest // self.simd.lanes)
@@ -172,6 +200,8 @@ class _Emitter:
 
         with loop(b, *share.rows, cut.block if panels else 1) as begin:
             rows = begin, self._least(b.add(begin, index(cut.block if panels else 1)), share.rows[1])
+            for panel in panels if self.variant.way else ():
+                self._round(panel, cut, rows)
             if full:
                 end = self._least(last, index(full))
                 with loop(b, first, end) as at:
@@ -181,6 +211,9 @@ class _Emitter:
             if rest:
                 with b.if_then(b.icmp_signed(">", last, index(full))):
                     self._rows(stage, panels, narrow, rows, index(full * tile), counts)
+
+    def _panels_of(self, number: int) -> list[Panel]:
+        return [panel for panel in self.takes.panels if panel.stage == number]
 
     def _share(self, tiles: int) -> _Share:
         """This thread's rows and tiles: some of the rows, or all of them and some of the tiles if there are several."""
@@ -237,35 +270,118 @@ class _Emitter:
         first_sum: int,
     ) -> None:
         """The sums of a block's rows with one left operand, left in ``self.sums``; some terms of all rows at a time."""
-        b, simd = self.builder, self.simd
+        b, simd, way = self.builder, self.simd, self.variant.way
         terms, sums = width(panel.left), len(panel.products) * cut.vectors
+        if way is not None:
+            terms = way.padded(terms) // 2
+        # Columns before this tile, all packed alike: each took terms * products values.
+        before = b.mul(column, index(terms * len(panel.products)))
+        multiply = self._by_tiles if way is not None and way.kind == "amx" else self._by_vectors
+        with loop(b, 0, terms, cut.terms) as k:
+            some = self._least(b.sub(index(terms), k), index(cut.terms))
+            weights = b.gep(
+                self.panels[panel], [b.add(before, b.mul(k, index(sums * simd.lanes)))], source_etype=simd.scalar
+            )
+            multiply(stage, panel, cut, rows, first_sum, k, some, weights)
+
+    def _by_vectors(
+        self,
+        stage: Stage,
+        panel: Panel,
+        cut: Tiling,
+        rows: tuple[ir.Value, ir.Value],
+        first_sum: int,
+        k: ir.Value,
+        some: ir.Value,
+        weights: ir.Value,
+    ) -> None:
+        """The products of ``some`` terms from ``k`` on."""
+        b, simd = self.builder, self.simd
+        sums = len(panel.products) * cut.vectors
         begin, end = rows
         count = b.sub(end, begin)
         # As many tiles as are needed, all of them as tall as each other, or one row taller.
         tiles = b.sdiv(b.add(count, index(cut.rows - 1)), index(cut.rows))
         tall = b.sdiv(count, tiles)
         taller = b.sub(count, b.mul(tall, tiles))
-        # Columns before this tile, all packed alike: each took terms * products values.
-        before = b.mul(column, index(terms * len(panel.products)))
-        terms_ahead = min(cut.terms, terms) // UNROLL * LINES_AHEAD * LINE
-        with loop(b, 0, terms, cut.terms) as k:
-            some = self._least(b.sub(index(terms), k), index(cut.terms))
-            weights = b.gep(
-                self.panels[panel], [b.add(before, b.mul(k, index(sums * simd.lanes)))], source_etype=simd.scalar
-            )
-            fresh = b.icmp_signed("==", k, index(0))
-            with loop(b, 0, tiles) as tile:
-                row = b.add(b.add(begin, b.mul(tile, tall)), self._least(tile, taller))
-                here = b.add(tall, b.zext(b.icmp_signed("<", tile, taller), I64))
-                found = self._sum(stage, cut, b.sub(row, begin), first_sum)
-                # While the rows pass by, the next piece of the weights comes nearer, each tile of rows fetching a part.
-                part = b.mul(tile, index(terms_ahead))
-                ahead = b.gep(weights, [b.add(b.mul(some, index(sums * simd.lanes)), part)], source_etype=simd.scalar)
-                stride = index(len(stage.products) * cut.vectors)
-                self._call(panel, cut, row, here, k, (weights, some, fresh, found, stride, ahead))
+        fresh = b.icmp_signed("==", k, index(0))
+        terms_ahead = b.mul(b.sdiv(some, index(UNROLL)), index(LINES_AHEAD * LINE))
+        with loop(b, 0, tiles) as tile:
+            row = b.add(b.add(begin, b.mul(tile, tall)), self._least(tile, taller))
+            here = b.add(tall, b.zext(b.icmp_signed("<", tile, taller), I64))
+            found = self._sum(stage, cut, b.sub(row, begin), first_sum)
+            # While the rows pass by, the next piece of the weights comes nearer, each tile of rows fetching a part.
+            part = b.mul(tile, terms_ahead)
+            ahead = b.gep(weights, [b.add(b.mul(some, index(sums * simd.lanes)), part)], source_etype=simd.scalar)
+            stride = index(len(stage.products) * cut.vectors)
+            self._call(panel, cut, begin, row, here, k, (weights, some, fresh, found, stride, ahead))
+
+    def _by_tiles(
+        self,
+        stage: Stage,
+        panel: Panel,
+        cut: Tiling,
+        rows: tuple[ir.Value, ir.Value],
+        first_sum: int,
+        k: ir.Value,
+        some: ir.Value,
+        weights: ir.Value,
+    ) -> None:
+        """The same of pairs of bfloat16, two tiles of rows at a time; the last ones may hold other rows besides."""
+        b, sums = self.builder, len(panel.products) * cut.vectors
+        count = b.sub(rows[1], rows[0])
+        apart = rounded_terms(panel.left) * 2 * amx.ROWS
+        stride = len(stage.products) * cut.vectors * amx.ROW_BYTES
+        groups = b.sdiv(some, index(amx.PAIRS))
+        fresh = b.icmp_signed("==", k, index(0))
+        with loop(b, 0, count, 2 * amx.ROWS) as q:
+            lefts = self._rounded(panel, cut, q, b.mul(k, index(2)))
+            found = self._sum(stage, cut, q, first_sum)
+            given = [lefts, index(apart), weights, groups, fresh, found, index(stride)]
+            both = b.icmp_signed(">", b.sub(count, q), index(amx.ROWS))
+            with b.if_else(both) as (two, one):
+                for tall, block in ((2, two), (1, one)):
+                    with block:
+                        b.call(amx.tile_function(self.simd, tall, sums, native=self.variant.way.native), given)
+
+    def _round(self, panel: Panel, cut: Tiling, rows: tuple[ir.Value, ir.Value]) -> None:
+        """Puts a block's rows of a left operand, rounded to bfloat16, where the products find them."""
+        b, simd, size = self.builder, self.simd, width(panel.left)
+        begin, end = rows
+        whole = size // simd.lanes * simd.lanes
+
+        def store(q: ir.Value, k: ir.Value, vector: ir.Value) -> None:
+            halves = bf16.rounded(simd, vector, native=self.variant.way.native)
+            b.store(halves, self._rounded(panel, cut, q, k), align=2)
+
+        with loop(b, begin, end) as at:
+            row = at if self.order is None else self._index(self.order, at, I64)
+            source, q = self._row(panel.left, row), b.sub(at, begin)
+            with loop(b, 0, whole, simd.lanes) as k:
+                store(q, k, simd.load(source, k))
+            for k in range(whole, rounded_terms(panel.left), simd.lanes):
+                store(q, index(k), simd.load(source, k, size - k) if k < size else simd.const(0.0))
+
+    def _rounded(self, panel: Panel, cut: Tiling, q: ir.Value, k: ir.Value) -> ir.Value:
+        """The address of term ``k`` of row ``q`` of a block's rounded left operand."""
+        b, terms = self.builder, rounded_terms(panel.left)
+        others = itertools.takewhile(lambda other: other is not panel, self._panels_of(panel.stage))
+        before = sum(cut.block * rounded_terms(other.left) for other in others)
+        if self.variant.way.kind == "amx":
+            place = amx.place(b, q, k, terms)
+        else:
+            place = b.add(b.mul(q, index(terms)), k)
+        return b.gep(self.rounded, [b.add(place, index(before))], source_etype=bf16.I16)
 
     def _call(
-        self, panel: Panel, cut: Tiling, first: ir.Value, here: ir.Value, k: ir.Value, rest: tuple[ir.Value, ...]
+        self,
+        panel: Panel,
+        cut: Tiling,
+        begin: ir.Value,
+        first: ir.Value,
+        here: ir.Value,
+        k: ir.Value,
+        rest: tuple[ir.Value, ...],
     ) -> None:
         """The product code for as many rows as there are ``here``."""
         b = self.builder
@@ -276,13 +392,20 @@ class _Emitter:
             choice.add_case(index(rows), block)
             b.position_at_end(block)
             for q in range(rows):
-                at = b.add(first, index(q))
-                row = at if self.order is None else self._index(self.order, at, I64)
-                left = b.gep(self._row(panel.left, row), [k], source_etype=self.simd.scalar)
+                left = self._left(panel, cut, begin, b.add(first, index(q)), k)
                 b.store(left, b.gep(self.lefts, [index(q)], source_etype=POINTER))
-            b.call(product_function(self.simd, rows, len(panel.products) * cut.vectors), [self.lefts, *rest])
+            sums = len(panel.products) * cut.vectors
+            b.call(product_function(self.simd, rows, sums, self.variant.way), [self.lefts, *rest])
             b.branch(after)
         b.position_at_end(after)
+
+    def _left(self, panel: Panel, cut: Tiling, begin: ir.Value, at: ir.Value, k: ir.Value) -> ir.Value:
+        """The address of term ``k`` of a left operand."""
+        b = self.builder
+        if self.variant.way is not None:
+            return self._rounded(panel, cut, b.sub(at, begin), b.mul(k, index(2)))
+        row = at if self.order is None else self._index(self.order, at, I64)
+        return b.gep(self._row(panel.left, row), [k], source_etype=self.simd.scalar)
 
     def _sum(self, stage: Stage, cut: Tiling, q: ir.Value, n: int) -> ir.Value:
         """The place of sum ``n`` of row ``q`` of a block."""

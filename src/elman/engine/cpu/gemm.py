@@ -7,7 +7,10 @@ rows pass by. The sums of all rows meanwhile lie in a small buffer, [row][produc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +20,12 @@ from torch import Tensor
 from ..operators import operand, weight, width
 from ..plan import Plan, Stage
 from ..trace import Value
+from . import amx, bf16
 from .simd import I64, POINTER, Simd, carried_loop, index
+from .ways import Way
 
 REGISTERS = 24  # vector registers for a tile's sums; the others hold weights, one broadcast and addresses
+EMULATING = 20  # where each weight of bfloat16 takes two
 MOST_ROWS = 8
 WEIGHT_BYTES = 32 * 1024  # of the first-level cache, for the weights of a tile
 SUM_BYTES = 16 * 1024  # for the sums of the rows that pass by
@@ -42,8 +48,10 @@ class Tiling:
     block: int
 
 
-def tiling(stage: Stage, lanes: int, rows: int, *, shared: bool, near: bool) -> Tiling:
+def tiling(stage: Stage, lanes: int, rows: int, *, shared: bool, near: bool, way: Way | None = None) -> Tiling:
     """As many sums as fit the registers, for a batch of ``rows``; ``shared``: threads share the tiles of columns.
+
+    With a ``way`` to multiply bfloat16, a term is a pair of them.
 
     Every vector of weights should serve six rows, every broadcast of a left operand some four vectors. ``near``: all of a
     thread's weights stay in its second-level cache, which is near enough for a few rows to pass by all of them at once;
@@ -56,22 +64,25 @@ def tiling(stage: Stage, lanes: int, rows: int, *, shared: bool, near: bool) -> 
     """
     products = max(len(stage.products), 1)
     fit = -(-stage.width // lanes)
+    by_tiles = way is not None and way.kind == "amx"
+    registers = REGISTERS if way is None or way.native else EMULATING
     most = 4 if rows > 1 else 16 // products  # one row needs many sums under way to keep the memory busy
-    vectors = max(1, min(REGISTERS // (products * min(rows, 6)), most, fit))
+    vectors = max(1, min(4 // products if by_tiles else registers // (products * min(rows, 6)), most, fit))
     if shared:
         vectors = max(1, min(vectors, fit // ENOUGH_TILES))
-    tall = max(1, min(REGISTERS // (products * vectors), MOST_ROWS))
+    tall = 2 * amx.ROWS if by_tiles else max(1, min(registers // (products * vectors), MOST_ROWS))
     vector_bytes = 64  # of the widest registers: what counts is that it is bounded
     if near:
         return Tiling(vectors, tall, 1 << 40, 2 * tall)
-    terms = max(WEIGHT_BYTES // (products * vectors * vector_bytes) // UNROLL, 1) * UNROLL
-    block = max(SUM_BYTES // (products * vectors * vector_bytes), tall)
+    unit = amx.PAIRS if by_tiles else UNROLL
+    terms = max(WEIGHT_BYTES // (products * vectors * vector_bytes) // unit, 1) * unit
+    block = 4 * tall if by_tiles else max(SUM_BYTES // (products * vectors * vector_bytes), tall)
     return Tiling(vectors, tall, terms, block)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Weights of one stage and left operand, to be packed: [column tile][k][product][vector][lane]."""
+    """Weights of one stage and left operand, to be packed: [column tile][term][product][vector][lane]."""
 
     stage: int
     left: Value
@@ -87,12 +98,16 @@ def panels(plan: Plan) -> list[Panel]:
     ]
 
 
-def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], cut: Tiling, lanes: int) -> Tensor:
+def pack(
+    plan: Plan, panel: Panel, whole: dict[Value, Tensor], cut: Tiling, lanes: int, way: Way | None = None
+) -> Tensor:
     """A panel's weights as the code reads them, zeros past the end."""
     stage = plan.stages[panel.stage]
     tile = cut.vectors * lanes
     full = stage.width // tile * tile
     columns = [whole[weight(value)][:, at : at + stage.width] for value, at in panel.products]
+    if way is not None:
+        columns = [bf16.pairs(each, way.padded(len(each))) for each in columns]
     terms, count = columns[0].shape[0], len(columns)
     packed = columns[0].new_empty(terms * count * (full + -(-(stage.width - full) // lanes) * lanes))
     body = packed[: terms * count * full].view(full // tile, terms, count, tile)
@@ -105,11 +120,22 @@ def pack(plan: Plan, panel: Panel, whole: dict[Value, Tensor], cut: Tiling, lane
     return packed
 
 
-def product_function(simd: Simd, rows: int, sums: int) -> ir.Function:
+def rounded_terms(left: Value) -> int:
+    """The terms of a row of a left operand rounded to bfloat16, with zeros up to whole tiles and vectors."""
+    return -(-width(left) // amx.TERMS) * amx.TERMS
+
+
+def rounded_bytes(stage: Stage, cut: Tiling) -> int:
+    """What the rounded left operands of a block of rows of a stage take."""
+    return sum(2 * cut.block * rounded_terms(left) for left in {operand(value) for value, _ in stage.products})
+
+
+def product_function(simd: Simd, rows: int, sums: int, way: Way | None = None) -> ir.Function:
     """``void(lefts, weights, terms, fresh, sums, stride, ahead)``: adds the terms' products to rows by vectors of sums.
 
     ``lefts`` points to as many addresses as there are rows, ``weights`` to [term][sum][lane]; ``sums`` holds ``sums``
-    vectors a row, ``stride`` vectors from one row to the next, taken for zero where ``fresh``; ``ahead`` is memory to fetch meanwhile. Made once a module.
+    vectors a row, ``stride`` vectors from one row to the next, taken for zero where ``fresh``; ``ahead`` is memory to fetch
+    meanwhile. With a ``way``, a term is a pair of bfloat16. Made once a module.
     """
     name = f"products.{rows}x{sums}"
     module = simd.module
@@ -136,17 +162,19 @@ def product_function(simd: Simd, rows: int, sums: int) -> ir.Function:
         phi.add_incoming(inner.const(0.0), entry)
         phi.add_incoming(value, old)
 
+    load, load_everywhere, multiply_add = _arithmetic(inner, way)
+
     def body(unroll: int, k: ir.Value, acc: list[ir.Value]) -> list[ir.Value]:
         for line in range(LINES_AHEAD if unroll > 1 else 0):
             inner.prefetch(ahead, b.add(b.mul(k, index(LINES_AHEAD * LINE // UNROLL)), index(line * LINE)))
         for u in range(unroll):
             at = b.add(k, index(u))
             base = b.mul(at, index(sums * simd.lanes))
-            vectors = [inner.load(weights, b.add(base, index(n * simd.lanes))) for n in range(sums)]
+            vectors = [load(weights, b.add(base, index(n * simd.lanes))) for n in range(sums)]
             new = []
             for q in range(rows):
-                broadcast = inner.splat(inner.load_scalar(left[q], at))
-                new += [inner.fma(broadcast, vectors[n], acc[q * sums + n]) for n in range(sums)]
+                everywhere = load_everywhere(left[q], at)
+                new += [multiply_add(everywhere, vectors[n], acc[q * sums + n]) for n in range(sums)]
             acc = new
         return acc
 
@@ -157,3 +185,14 @@ def product_function(simd: Simd, rows: int, sums: int) -> ir.Function:
         b.store(value, place)
     b.ret_void()
     return function
+
+
+def _arithmetic(simd: Simd, way: Way | None) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """How to load a vector of weights, a left operand into every lane, and to add their products to sums."""
+    if way is None:
+        return simd.load, lambda pointer, at: simd.splat(simd.load_scalar(pointer, at)), simd.fma
+    return (
+        partial(bf16.load_pairs, simd),
+        partial(bf16.load_pair, simd),
+        partial(bf16.dot, simd, native=way.native),
+    )

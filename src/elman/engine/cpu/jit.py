@@ -47,6 +47,14 @@ class Host(NamedTuple):
         """Elements in one vector register."""
         return self.vector_bytes // dtype.itemsize
 
+    def has(self, feature: str) -> bool:
+        """Whether the list of instruction sets has this one.
+
+        >>> Host("znver4", "+avx512bf16,-amx-bf16", vector_bytes=64).has("amx-bf16")
+        False
+        """
+        return f"+{feature}" in self.features.split(",")
+
 
 def host() -> Host:
     """The processor at hand, or the lesser one that ``$ELMAN_CPU`` asks for: "avx2" or "baseline".

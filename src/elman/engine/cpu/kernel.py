@@ -80,9 +80,9 @@ def run_on_cpu(
             batch,
             barrier,
             *(each.data_ptr() for each in read),
-            *(each.stride(1) for each in read),
+            *(_row_stride(each) for each in read),
             *(each.data_ptr() for each in (*vectors, *packed, *stacks, *outputs)),
-            *(each.stride(1) for each in outputs),
+            *(_row_stride(each) for each in outputs),
             *(each.data_ptr() for each in (*scratch, *sorted_rows, *flags, *again)),
         ],
     )
@@ -128,6 +128,11 @@ def compiled(plan: Plan, variant: Variant) -> Loop:
         plan.compiled[variant] = Loop(variant, signature(plan), code, code.address("run"))
     found: Loop = plan.compiled[variant]
     return found
+
+
+def _row_stride(rows: Tensor) -> int:
+    """Elements from one row of (T, B, N) to the next; the stride of an axis of size 1 may be anything."""
+    return rows.stride(1) if rows.shape[1] > 1 else rows.stride(0)
 
 
 def _by_length(lengths: Tensor, time: int) -> list[Tensor]:
