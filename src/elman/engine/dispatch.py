@@ -20,10 +20,14 @@ BACKENDS = ("auto", "eager", "cpu")
 
 @dataclass(frozen=True)
 class Choice:
-    """``prepared`` is the compiled program to run, ``None`` for the eager loop; ``reason`` says why that one."""
+    """``prepared`` is the compiled program to run, ``None`` for the eager loop; ``reason`` says why that one.
+
+    ``bf16``: the program's products round their factors to bfloat16, as autocast asks for.
+    """
 
     prepared: Prepared | None
     reason: str = ""
+    bf16: bool = False
 
 
 def choose(
@@ -50,18 +54,25 @@ def choose(
             raise Refused("the state that rows are reset to wants a gradient")
         if any(a.dtype != b.dtype for a, b in zip(leaves(reset_state), leaves(state), strict=False)):
             raise Refused("the state that rows are reset to is of another dtype")
-        return Choice(prepare(cell, inputs, state, is_tuple=is_tuple, all_states=all_states))
+        prepared = prepare(cell, inputs, state, is_tuple=is_tuple, all_states=all_states)
+        # Like autocast, which leaves float64 alone.
+        return Choice(prepared, bf16=autocasts_to_bf16() and leaves(state)[0].dtype == torch.float32)
     except Refused as reason:
         if backend == "cpu":
             raise UserError(f"backend 'cpu' cannot run this scan: {reason}; use 'auto' or 'eager'") from reason
         return Choice(None, str(reason))
 
 
+def autocasts_to_bf16() -> bool:
+    """Whether products are to round their factors to bfloat16."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
 def _check_mode() -> None:
     if torch.compiler.is_compiling():
         raise Refused("torch.compile is tracing")
-    if torch.is_autocast_enabled("cpu"):
-        raise Refused("autocast is on")
+    if torch.is_autocast_enabled("cpu") and not autocasts_to_bf16():
+        raise Refused(f"autocast to {torch.get_autocast_dtype('cpu')} is on; backend cpu knows the one to bfloat16")
     # The parameters may be what is transformed, so it does not matter which tensors are.
     if torch._C._functorch.peek_interpreter_stack() is not None:
         raise Refused("a transform of torch.func (vmap, grad, jvp) is under way")

@@ -25,7 +25,8 @@ class Kernel(Protocol):
 
     A stack (T + 1, B, N) keeps the state before step t in place t and that after it in place t + 1, in ``reverse`` the
     other way round; of a stack (2, B, N) the places are taken in turn. With ``lengths`` a row that has ended is left
-    alone: of its places after the end only the first one counts, and its outputs there stay as they are.
+    alone: of its places after the end only the first one counts, and its outputs there stay as they are. ``bf16``:
+    products round their factors to bfloat16.
     """
 
     def __call__(
@@ -42,6 +43,7 @@ class Kernel(Protocol):
         resets: Tensor | None,
         reset_states: list[Tensor] | None,
         backward: bool = False,
+        bf16: bool = False,
     ) -> None: ...
 
 
@@ -184,28 +186,35 @@ def scan_compiled(
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
     reset_states: Sequence[Tensor] | None = None,
+    bf16: bool = False,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Outputs (T, B, ...) and final states of a scan over ``inputs`` (T, B, ...)."""
+    """Outputs (T, B, ...) and final states of a scan over ``inputs`` (T, B, ...).
+
+    ``bf16``: products, also those of the gradient, round their factors to bfloat16.
+    """
     time, batch = inputs[0].shape[:2]
     known = dict(zip(program.parameters, parameters, strict=True))
     known |= {value: each.flatten(0, 1) for value, each in zip(program.inputs, inputs, strict=True)}
-    evaluate(program.parts.once, known, time * batch)
-    evaluate(program.parts.pre, known, time * batch)
-    stepped = [known[value].unflatten(0, (time, batch)) for value in program.stepped]
-    tensors = [*(known[value] for value in program.whole), *stepped, *states]
+    evaluate(program.parts.once, known, time * batch, bf16=bf16)
+    evaluate(program.parts.pre, known, time * batch, bf16=bf16)
+    tensors = [*(known[value] for value in (*program.whole, *program.stepped)), *states]
     # Asked here, as inside the operation gradients are always off.
     training = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
     if resets is not None and not bool(resets.any()):
         resets = reset_states = None
     again = None if reset_states is None else [each.resolve_neg() for each in reset_states]
-    call = _Call(program, kernel, time, reverse, lengths, resets, again, training, [*parameters, *inputs])
+    call = _Call(program, kernel, time, reverse, lengths, resets, again, training, [*parameters, *inputs], bf16)
     made = _Loop.apply(call, *tensors)
     final, outputs = made[: len(states)], made[len(states) :]
     looped = program.parts.core.outputs[len(states) :]
-    known |= {value: each.flatten(0, 1) for value, each in zip(looped, outputs, strict=True)}
-    evaluate(program.parts.post, known, time * batch)
-    results = [known[value].unflatten(0, (time, batch)) for value in program.outputs]
-    if lengths is not None and (reverse or not set(looped).issuperset(program.outputs)):
+    found = dict(zip(looped, outputs, strict=True))
+    if program.parts.post.values or not found.keys() >= set(program.outputs):
+        known |= {value: each.flatten(0, 1) for value, each in found.items()}
+        evaluate(program.parts.post, known, time * batch, bf16=bf16)
+    results = [
+        found[value] if value in found else known[value].unflatten(0, (time, batch)) for value in program.outputs
+    ]
+    if lengths is not None and (reverse or not found.keys() >= set(program.outputs)):
         # The loop leaves zeros behind the end of a row, but in reverse its first state lies there.
         idle = _idle(time, lengths)
         results = [each.masked_fill(idle.view(time, batch, *[1] * (each.dim() - 2)), 0) for each in results]
@@ -228,6 +237,7 @@ class _Call:
     reset_states: list[Tensor] | None
     training: bool
     sources: list[Tensor]
+    bf16: bool
 
     def over(self, places: dict[Value, Place]) -> dict[Value, Place]:
         """The places, if they may be used: what lies behind the end of a row must become zero."""
@@ -235,7 +245,7 @@ class _Call:
 
 
 class _Loop(torch.autograd.Function):
-    """(whole..., stepped..., states...) -> (final states..., outputs...)."""
+    """(whole..., stepped (T * B, ...)..., states...) -> (final states..., outputs (T, B, ...)...)."""
 
     @staticmethod
     def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -245,7 +255,7 @@ class _Loop(torch.autograd.Function):
         stepped = list(itertools.islice(given, len(program.stepped)))
         states = list(given)
         whole = [_readable(each, states[0]) for each in whole]
-        stepped = [_readable_rows(each.flatten(0, 1), states[0], call.time) for each in stepped]
+        stepped = [_readable_rows(each, states[0], call.time) for each in stepped]
         plan = program.training if call.training else program.inference
         kept = program.kept_training if call.training else program.kept_inference
         time, batch = call.time, len(states[0])
@@ -270,6 +280,7 @@ class _Loop(torch.autograd.Function):
             lengths=call.lengths,
             resets=call.resets,
             reset_states=call.reset_states,
+            bf16=call.bf16,
         )
         ctx.set_materialize_grads(False)
         by_value = dict(zip(plan.outputs, outputs, strict=True))
@@ -323,8 +334,8 @@ class _Loop(torch.autograd.Function):
         given = [each for value, each in zip(looped, gradients[count:], strict=True) if has_gradient(value)]
         for value, each in zip(gradient.given, given, strict=True):
             known[value] = (states[0].new_zeros(time, batch, *value.shape[1:]) if each is None else each).flatten(0, 1)
-        evaluate(gradient.parts.once, known, time * batch)
-        evaluate(gradient.parts.pre, known, time * batch)
+        evaluate(gradient.parts.once, known, time * batch, bf16=call.bf16)
+        evaluate(gradient.parts.pre, known, time * batch, bf16=call.bf16)
         plan = program.backward
         results = [value for value in gradient.results if value is not None]
         read = set(needed(gradient.parts.post.values, results))
@@ -353,6 +364,7 @@ class _Loop(torch.autograd.Function):
             resets=call.resets,
             reset_states=None,
             backward=True,
+            bf16=call.bf16,
         )
         known |= {value: each.flatten(0, 1) for value, each in zip(plan.outputs, outputs, strict=True)}
         for value, stack in zip(gradient.carried, carried, strict=True):
@@ -361,11 +373,9 @@ class _Loop(torch.autograd.Function):
                 if call.lengths is not None and call.reverse:  # a row's last place is beyond its end
                     each = each.masked_fill(_idle(time, call.lengths).unsqueeze(-1), 0)
                 known[value] = each.flatten(0, 1)
-        evaluate(gradient.parts.post, known, time * batch)
+        evaluate(gradient.parts.post, known, time * batch, bf16=call.bf16)
         found = [None if value is None else known[value] for value in gradient.results]
-        first_stepped = len(program.whole)
-        shaped = [None if each is None else each.unflatten(0, (time, batch)) for each in found[first_stepped:]]
-        return (None, *found[:first_stepped], *shaped, *_end(call, carried, reverse=not call.reverse))
+        return (None, *found, *_end(call, carried, reverse=not call.reverse))
 
 
 def _columns(buffers: dict[Value, Tensor], place: Place, size: int) -> Tensor:
@@ -410,11 +420,11 @@ def _derived_in_pytorch(
     batch = len(states[0])
     known = dict(zip((*program.parameters, *program.inputs), sources, strict=True))
     known |= {value: known[value].flatten(0, 1) for value in program.inputs}
-    evaluate(program.parts.once, known, time * batch)
-    evaluate(program.parts.pre, known, time * batch)
+    evaluate(program.parts.once, known, time * batch, bf16=call.bf16)
+    evaluate(program.parts.pre, known, time * batch, bf16=call.bf16)
     # One tensor may be computed from another; as aliases they are not, so that nothing is counted twice.
     whole = {value: known[value].view_as(known[value]) for value in program.whole}
-    stepped = {value: known[value].unflatten(0, (time, batch)) for value in program.stepped}
+    stepped = {value: known[value].view_as(known[value]) for value in program.stepped}
     state = [each.view_as(each) for each in states]
     primals = [*whole.values(), *stepped.values(), *state]
     rows: list[list[Tensor]] = []
@@ -423,9 +433,9 @@ def _derived_in_pytorch(
         if call.resets is not None and call.reset_states is not None:
             flags = call.resets[t].unsqueeze(-1)
             state = [torch.where(flags, new, each) for new, each in zip(call.reset_states, state, strict=True)]
-        known = {**whole, **{value: each[t] for value, each in stepped.items()}}
+        known = {**whole, **{value: each[t * batch : (t + 1) * batch] for value, each in stepped.items()}}
         known |= zip(program.inference.states, state, strict=True)
-        evaluate(program.parts.core, known, len(state[0]))
+        evaluate(program.parts.core, known, len(state[0]), bf16=call.bf16)
         made = [known[value] for value in program.parts.core.outputs]
         if call.lengths is not None:
             valid = (call.lengths > t).unsqueeze(-1)

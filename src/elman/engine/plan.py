@@ -43,6 +43,7 @@ class Stage:
     width: int
     stores: list[Store]
     products: list[tuple[Value, int]] = field(default_factory=list)
+    kept: set[tuple[Value, int]] = field(default_factory=set)
 
 
 @dataclass
@@ -125,6 +126,7 @@ def make_plan(core: Graph, states: list[Value], *, backward: bool = False) -> Pl
             stage = stages.setdefault((number, end - begin), Stage(end - begin, []))
             stage.stores.append(Store(value, begin, end - begin, kind, index))  # type: ignore[arg-type]
     ordered = [stages[key] for key in sorted(stages, key=lambda key: (key[0], -key[1]))]
+    _keep_products(ordered, given, spread, outputs, [] if backward else new_states, scratch)
     for stage in ordered:
         stage.products = [pair for pair in _reached(stage, given, spread) if pair[0].op in PRODUCTS]
         for product, offset in stage.products:
@@ -133,6 +135,41 @@ def make_plan(core: Graph, states: list[Value], *, backward: bool = False) -> Pl
                     f"a product of width {width(product)} is spread over {stage.width} columns ({product.source})"
                 )
     return Plan(core, states, stepped, whole, outputs, scratch, spread, ordered)
+
+
+def _keep_products(
+    stages: list[Stage],
+    given: set[Value],
+    spread: set[Value],
+    outputs: list[Value],
+    new_states: list[Value],
+    scratch: list[Value],
+) -> None:
+    """Lets a stage read what an earlier one has made of a product, in place of the product once more."""
+    made: dict[tuple[Value, int, int], Stage] = {}
+    for stage in stages:
+        for value, offset in _reached(stage, given, spread):
+            if (value, offset, stage.width) in made and _has_product(value, offset, given | spread):
+                stage.kept.add((value, offset))
+        # Of these only those that are still reached where reading stops at them.
+        reached = set(_reached(stage, given, spread, ends=True))
+        stage.kept &= reached
+        for value, offset in stage.kept:
+            if value in outputs or value in new_states:
+                continue
+            if value not in scratch:
+                scratch.append(value)
+            store = Store(value, offset, stage.width, "scratch", scratch.index(value))
+            source = made[value, offset, stage.width]
+            if store not in source.stores:
+                source.stores.append(store)
+        made |= {(value, offset, stage.width): stage for value, offset in _reached(stage, given, spread)}
+
+
+def _has_product(value: Value, offset: int, given: set[Value]) -> bool:
+    found: dict[tuple[Value, int], None] = {}
+    _reach(value, offset, given, found)
+    return any(each.op in PRODUCTS for each, _ in found)
 
 
 def _reads_memory(value: Value) -> bool:
@@ -212,23 +249,31 @@ def _edges(value: Value, given: set[Value], seen: dict[Value, set[int]]) -> set[
     return found
 
 
-def _reached(stage: Stage, given: set[Value], spread: set[Value]) -> list[tuple[Value, int]]:
+def _reached(stage: Stage, given: set[Value], spread: set[Value], *, ends: bool = False) -> list[tuple[Value, int]]:
     """What the stores of a stage are made of, down to products and to what lies in memory: values and their columns."""
     found: dict[tuple[Value, int], None] = {}
     for store in stage.stores:
-        _reach(store.value, store.offset, given | (spread - {store.value}), found)
-    return list(found)
+        _reach(store.value, store.offset, given | (spread - {store.value}), found, stage.kept)
+    return [pair for pair in found if ends or pair not in stage.kept]
 
 
-def _reach(value: Value, offset: int, given: set[Value], found: dict[tuple[Value, int], None]) -> None:
+def _reach(
+    value: Value,
+    offset: int,
+    given: set[Value],
+    found: dict[tuple[Value, int], None],
+    kept: set[tuple[Value, int]] | frozenset[tuple[Value, int]] = frozenset(),
+) -> None:
     if value in given or (value, offset) in found or value.op in FILLS:
         return
     moved = column_source(value, offset)
     if moved is not None:
-        _reach(*moved, given, found)
+        _reach(*moved, given, found, kept)
         return
     found[(value, offset)] = None
+    if (value, offset) in kept:
+        return
     # A product's sums are there; what an addmm adds to them is computed. A reduction reads memory.
     read = value.args[:1] if value.op is aten.addmm.default else () if _reads_memory(value) else value.inputs
     for source in read:
-        _reach(source, offset if width(source) > 1 else 0, given, found)
+        _reach(source, offset if width(source) > 1 else 0, given, found, kept)

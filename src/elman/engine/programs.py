@@ -17,6 +17,7 @@ from torch.func import functional_call
 from ..cell import Cell
 from ..structure import State, leaves, rebuild
 from .cpu.emit import check
+from .evaluate import without_autocast
 from .operator import Program, make_program
 from .steps import read_result
 from .trace import Refused
@@ -118,7 +119,7 @@ def _made(
     before = [(module, dict(vars(module))) for module in cell.modules()]
     begin = time.perf_counter()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast():
             examples = [each.detach() for each in named.values()]
             rows = [each.new_empty(each.shape[1:]) for each in inputs]
             names = [*named, *_names(cell, len(inputs), state)]

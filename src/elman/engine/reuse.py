@@ -78,20 +78,26 @@ def columns_read(plan: Plan) -> list[Columns]:
     return [columns for stage in plan.stages for columns in _reads(plan, stage)]
 
 
-def _reads(plan: Plan, stage: Stage) -> set[Columns]:
+def _reads(plan: Plan, stage: Stage) -> list[Columns]:
     """The columns of per-step inputs that all tiles of a stage read together."""
     stepped, leaf = set(plan.stepped), {*plan.core.inputs, *plan.spread}
-    whole = {operand(value) for value, _ in stage.products}
-    found: set[Columns] = set()
+    whole = dict.fromkeys(operand(value) for value, _ in stage.products)
+    found: dict[Columns, None] = {}
+    seen: set[Place] = set()
 
     def walk(value: Value, offset: int) -> None:
+        if (value, offset) in seen:
+            return
+        seen.add((value, offset))
         if value in stepped:
-            found.add((value, offset, stage.width if width(value) > 1 else 1))
+            found[value, offset, stage.width if width(value) > 1 else 1] = None
         if value in leaf or value.op in FILLS:
+            return
+        if (value, offset) in stage.kept:
             return
         moved = column_source(value, offset)
         if is_reduction(value):
-            whole.add(operand(value))
+            whole[operand(value)] = None
         elif moved is not None:
             walk(*moved)
         elif value.op in PRODUCTS:
@@ -107,4 +113,4 @@ def _reads(plan: Plan, stage: Stage) -> set[Columns]:
                 walk(source, 0)
         else:
             walk(store.value, store.offset)
-    return found | {(value, 0, width(value)) for value in whole & stepped}
+    return [*found, *((value, 0, width(value)) for value in whole if value in stepped)]

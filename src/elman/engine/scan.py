@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..cell import Cell
 from ..errors import UserError
-from ..structure import State, describe, leaves, rebuild, same_shapes
+from ..structure import State, describe, leaves, map_leaves, rebuild, same_shapes
 from . import eager
 from .cpu.kernel import run_on_cpu
-from .dispatch import Choice, choose
+from .dispatch import Choice, autocasts_to_bf16, choose
 from .operator import scan_compiled
 from .steps import default_state, step_over_time
 
@@ -90,6 +90,9 @@ def scan(
     """
     inputs = x if isinstance(x, tuple) else (x,)
     time, batch = _check_inputs(inputs)
+    if autocasts_to_bf16():  # what a layer before, or another backend, has rounded
+        inputs = tuple(map(_widened, inputs))
+        state, reset_state = map_leaves(_widened, state), map_leaves(_widened, reset_state)
     if state is None:
         state = default_state(cell, batch)
     for leaf in leaves(state):
@@ -122,6 +125,7 @@ def scan(
             lengths=lengths,
             resets=resets,
             reset_states=None if resets is None else leaves(reset_state),
+            bf16=choice.bf16,
         )
         final = rebuild(state, made)
         return (results[0], final, rebuild(state, results[1:])) if return_states else (results[0], final)
@@ -142,6 +146,10 @@ def scan(
         y = example.new_zeros(0, *example.shape)
         states = rebuild(state, (leaf.new_zeros(0, *leaf.shape) for leaf in leaves(stepped)))
     return (y, final, states) if return_states else (y, final)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _check_inputs(inputs: tuple[Tensor, ...]) -> tuple[int, int]:

@@ -430,7 +430,7 @@ class _Emitter:
             sums = {
                 product: self._sum(stage, cut, q, position * cut.vectors + n) for position, product in enumerate(order)
             }
-            tile = _Tile(self, row, place, count, sums)
+            tile = _Tile(self, row, place, count, sums, stage.kept)
             values = [(store, tile.root(store)) for store in stage.stores]
             for store, value in values:
                 tile.store(store, value)
@@ -497,7 +497,9 @@ class _Tile:
         column: ir.Value,
         count: int | None,
         sums: dict[tuple[Value, int], ir.Value],
+        kept: set[tuple[Value, int]],
     ) -> None:
+        self.kept = kept
         self.emitter, self.row, self.column, self.count, self.sums = emitter, row, column, count, sums
         self.known: dict[tuple[Value, int], Any] = {}
 
@@ -511,7 +513,7 @@ class _Tile:
         """The columns of ``value`` that start ``offset`` after the tile's: a vector, or a number that is everywhere."""
         key = (value, offset)
         if key not in self.known:
-            read = value in self.emitter.in_memory
+            read = value in self.emitter.in_memory or key in self.kept
             self.known[key] = self._read(value, offset) if read else self._compute(value, offset)
         return self.known[key]
 

@@ -15,7 +15,9 @@ from ..trace import Value
 from .emit import Signature, Variant, emit, signature
 from .gemm import pack
 from .jit import Compiled, compile_module, host
+from .pack import pack_panels
 from .threads import parallel
+from .ways import way_for
 
 CACHE_BYTES = 5 << 18  # of weights that stay in one core's second-level cache
 FEW_ROWS = 6  # a thread: with fewer, products wait for the weights
@@ -45,6 +47,7 @@ def run_on_cpu(
     resets: Tensor | None,
     reset_states: list[Tensor] | None,
     backward: bool = False,
+    bf16: bool = False,
 ) -> None:
     """The kernel of backend "cpu": see ``engine.operator.Kernel``."""
     dtype, batch = stacks[0].dtype, stacks[0].shape[1]
@@ -58,16 +61,22 @@ def run_on_cpu(
         ragged=lengths is not None,
         resets=resets is not None,
         backward=backward,
+        bf16=bf16,
     )
     loop = compiled(plan, variant)
-    takes, lanes = loop.takes, variant.lanes
+    takes, lanes, way = loop.takes, variant.lanes, variant.way
     scratch = [
         stacks[0].new_empty(batch, width(value), dtype=torch.bool if value.dtype == torch.bool else dtype)
         for value in plan.scratch
     ]
     read = [stepped[value] for value in takes.stepped]
     vectors = [whole[value].contiguous() for value in takes.vectors]
-    packed = [pack(plan, each, whole, loop.variant.tiling(plan.stages[each.stage]), lanes) for each in takes.panels]
+    cuts = [variant.tiling(stage) for stage in plan.stages]
+    if way is None:
+        packed = pack_panels(plan, takes.panels, whole, cuts)
+    else:
+        packed = [pack(plan, each, whole, cuts[each.stage], lanes, way) for each in takes.panels]
+    rounded = [] if way is None else [torch.empty(threads * variant.rounded_bytes(plan), dtype=torch.int8)]
     sorted_rows = [] if lengths is None else _by_length(lengths, time)
     flags = [] if resets is None else [resets.contiguous()]
     again = [state.contiguous() for state in reset_states or ()]
@@ -83,7 +92,7 @@ def run_on_cpu(
             *(_row_stride(each) for each in read),
             *(each.data_ptr() for each in (*vectors, *packed, *stacks, *outputs)),
             *(_row_stride(each) for each in outputs),
-            *(each.data_ptr() for each in (*scratch, *sorted_rows, *flags, *again)),
+            *(each.data_ptr() for each in (*scratch, *rounded, *sorted_rows, *flags, *again)),
         ],
     )
     parallel(loop.address, table.buffer_info()[0], threads)
@@ -99,19 +108,25 @@ def variant_for(
     ragged: bool,
     resets: bool,
     backward: bool,
+    bf16: bool = False,
 ) -> tuple[Variant, int]:
-    """What to compile a plan for at this batch size, and the number of threads to run it on."""
-    shared, near, threads = schedule(plan, batch, torch.get_num_threads(), ragged=ragged)
+    """What to compile a plan for at this batch size, and the number of threads to run it on.
+
+    ``bf16``: factors of products are rounded to bfloat16; `Variant.way` says how these are multiplied.
+    """
+    itemsize = 2 if bf16 else dtype.itemsize
+    shared, near, threads = schedule(plan, batch, torch.get_num_threads(), ragged=ragged, itemsize=itemsize)
     rows = batch if 0 < batch < 4 else 8
     lanes = host().lanes(dtype)
-    made = Variant(dtype, lanes, reverse, ragged, resets, backward, tuple(rings), shared, near, rows)
+    way = way_for(batch) if bf16 else None
+    made = Variant(dtype, lanes, reverse, ragged, resets, backward, tuple(rings), shared, near, rows, way)
     return made, threads
 
 
-def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool) -> tuple[bool, bool, int]:
+def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool, itemsize: int) -> tuple[bool, bool, int]:
     """Whether threads share tiles of columns (else the rows), whether a thread's weights are near, how many threads."""
     weights = sum(stage.width * width(operand(value)) for stage in plan.stages for value, _ in stage.products)
-    size = weights * plan.states[0].dtype.itemsize
+    size = weights * itemsize
     if threads == 1 or batch * weights < LITTLE_WORK // 8:
         return False, size <= CACHE_BYTES, 1
     if not ragged and batch >= FEW_ROWS * threads and size <= CACHE_BYTES:

@@ -122,6 +122,18 @@ class Simd:
         """A vector to ``pointer[offset:]``."""
         self._store(value, self.scalar, pointer, offset, count)
 
+    def gather(self, pointer: Value, offset: int | Value, stride: Value, count: int | Value) -> Value:
+        """``count`` elements, each ``stride`` after the one before, from ``pointer[offset:]`` on; the others are 0."""
+        steps = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
+        places = self.builder.mul(self.splat(stride), steps)
+        places = self.builder.add(places, self.splat(index(offset)))
+        pointers = ir.VectorType(POINTER, self.lanes)
+        addresses = self.builder.add(self.builder.mul(places, ir.Constant(places.type, [_bytes(self.scalar)] * self.lanes)), self.splat(self.builder.ptrtoint(pointer, I64)))
+        kind = ir.FunctionType(self.vector, [pointers, self.mask, self.vector])
+        gather = self._intrinsic(f"llvm.masked.gather.{_suffix(self.vector)}.v{self.lanes}p0", kind)
+        addresses = self.builder.inttoptr(addresses, pointers)
+        return self.builder.call(gather, [addresses, self.first_lanes(count), ir.Constant(self.vector, None)])
+
     def load_mask(self, pointer: Value, offset: int | Value, count: int | Value | None = None) -> Value:
         """A mask from a bool tensor, one byte an element."""
         return self.builder.icmp_unsigned("!=", *self._pair(self._load(I8, pointer, offset, count), 0))

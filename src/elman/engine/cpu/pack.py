@@ -1,0 +1,96 @@
+"""Pack: a compiled copy of weights into the order in which the products read them.
+
+One function serves all plans. It copies the columns of one product of a panel: [column tile][k][product][vector][lane].
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from ..operators import weight
+from ..plan import Plan
+from ..trace import Value
+from .gemm import Panel, Tiling
+from .jit import Compiled, compile_module, host
+from .simd import I64, POINTER, Simd, index, loop
+from .threads import FUNCTION, parallel
+
+_FIELDS = 9  # of a job: from, to, terms, strides of terms and columns, columns, a tile's vectors, products, which one
+_SMALL = 1 << 14  # weights that one thread copies sooner than two
+
+
+def pack_panels(plan: Plan, panels: Sequence[Panel], whole: dict[Value, Tensor], cuts: Sequence[Tiling]) -> list[Tensor]:
+    """The panels' weights as the code reads them; what lies past the last column is not set, and not used."""
+    jobs = array("q", [0, 0])
+    packed = []
+    for panel in panels:
+        stage, cut = plan.stages[panel.stage], cuts[panel.stage]
+        like = whole[weight(panel.products[0][0])]
+        lanes = host().lanes(like.dtype)
+        terms, vectors = like.shape[0], -(-stage.width // lanes)
+        made = like.new_empty(terms * vectors * len(panel.products) * lanes)
+        packed.append(made)
+        for number, (value, at) in enumerate(panel.products):
+            source = whole[weight(value)]
+            by_term, by_column = source.stride()
+            start = source.data_ptr() + at * by_column * source.element_size()
+            place = made.data_ptr()
+            jobs.extend((start, place, terms, by_term, by_column, stage.width, cut.vectors, len(panel.products), number))
+    if packed:
+        jobs[0] = len(jobs) // _FIELDS
+        total = sum(each.numel() for each in packed)
+        parallel(_pack_function(packed[0].dtype), jobs.buffer_info()[0], 1 if total < _SMALL else None)
+    return packed
+
+
+def _pack_function(dtype: torch.dtype) -> int:
+    return _compiled(dtype, host().lanes(dtype)).address("run")
+
+
+@lru_cache
+def _compiled(dtype: torch.dtype, lanes: int) -> Compiled:
+    return compile_module(lambda: _emit(dtype, lanes), "pack", key=f"pack {dtype} {lanes}")
+
+
+def _emit(dtype: torch.dtype, lanes: int) -> ir.Module:
+    module = ir.Module("pack")
+    function = ir.Function(module, FUNCTION, "run")
+    table, thread, threads = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    simd = Simd(module, b, dtype, lanes)
+    count = b.load(b.gep(table, [index(0)], source_etype=I64), typ=I64)
+    with loop(b, 0, count) as number:
+        base = b.add(index(2), b.mul(number, index(_FIELDS)))
+        fields = [b.load(b.gep(table, [b.add(base, index(n))], source_etype=I64), typ=I64) for n in range(_FIELDS)]
+        source, target = (b.inttoptr(address, POINTER) for address in fields[:2])
+        terms, by_term, by_column, columns, vectors, products, product = fields[2:]
+        all_vectors = b.sdiv(b.add(columns, index(lanes - 1)), index(lanes))
+        first, last = (b.sdiv(b.mul(all_vectors, n), threads) for n in (thread, b.add(thread, index(1))))
+        with loop(b, first, last) as vector:
+            tile = b.sdiv(vector, vectors)
+            begin = b.mul(tile, vectors)
+            left = b.sub(all_vectors, begin)
+            # The last tile has only the vectors that are left.
+            wide = b.select(b.icmp_signed("<", left, vectors), left, vectors)
+            a_term = b.mul(b.mul(products, wide), index(lanes))
+            inside = b.add(b.mul(product, wide), b.sub(vector, begin))
+            start = b.add(b.mul(b.mul(begin, products), b.mul(terms, index(lanes))), b.mul(inside, index(lanes)))
+            column = b.mul(vector, index(lanes))
+            room = b.sub(columns, column)
+            here = b.select(b.icmp_signed("<", room, index(lanes)), room, index(lanes))
+            with b.if_else(b.icmp_signed("==", by_column, index(1))) as (side_by_side, apart):
+                with side_by_side, loop(b, 0, terms) as k:
+                    found = simd.load(source, b.add(b.mul(k, by_term), column), here)
+                    simd.store(found, target, b.add(start, b.mul(k, a_term)))
+                with apart, loop(b, 0, terms) as k:
+                    origin = b.add(b.mul(k, by_term), b.mul(column, by_column))
+                    found = simd.gather(source, origin, by_column, here)
+                    simd.store(found, target, b.add(start, b.mul(k, a_term)))
+    b.ret_void()
+    return module
