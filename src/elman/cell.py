@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import functools
 import importlib.util
 import inspect
 import sys
@@ -316,9 +315,12 @@ class Cell(nn.Module, metaclass=_CellType):
         cell = self.bound()
         one_hot = self._is_one_hot(x[0] if len(x) else x.new_empty(x.shape[1:]))
 
-        @functools.cache
+        dense: list[tuple[Tensor, ...]] = []
+
         def raw() -> tuple[Tensor, ...]:
-            return self._dense(x, one_hot).unbind(0)
+            if not dense:
+                dense.append(self._dense(x, one_hot).unbind(0))
+            return dense[0]
 
         projected = cell.project(x, one_hot).unbind(0) if self.gates else raw()
         others = [extra.unbind(0) for extra in extras]

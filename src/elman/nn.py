@@ -26,6 +26,10 @@ class _DropIn(torch.nn.RNNBase):
         super().__init__(*args, **kwargs)
         if self.proj_size:
             raise UserError(f"proj_size={self.proj_size} is not supported; leave it out, or use torch.nn.LSTM")
+        features = self.hidden_size * (1 + self.bidirectional)
+        sizes = [self.input_size, *[features] * (self.num_layers - 1)]
+        # In a tuple they are no submodules: they have no parameters of their own, and none of their names is seen.
+        self._templates = tuple(self._cell(size) for size in sizes)
 
     def _cell(self, input_size: int) -> Cell:
         """A cell without memory of its own, whose parameters are put in its place layer by layer."""
@@ -79,7 +83,7 @@ class _DropIn(torch.nn.RNNBase):
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = F.dropout(x, self.dropout, self.training)
-            template = self._cell(x.shape[-1])
+            template = self._templates[layer]
             pair, starts = [], []
             for direction, suffix in enumerate(suffixes):
                 pair.append(template.with_parameters(self._parameters_of(layer, suffix)))

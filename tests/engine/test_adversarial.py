@@ -290,15 +290,10 @@ def test_backward_twice() -> None:
 @pytest.mark.parametrize("change", ["weight_hh", "weight_ih", "x"])
 def test_a_change_between_forward_and_backward_is_an_error(change: str) -> None:
     for backend in ("cpu", "eager"):
-        cell, x = LSTM(3, 5), torch.randn(4, 2, 3)
+        cell, x = LSTM(3, 5), torch.randn(4, 2, 3, requires_grad=True)
         y, _ = elman.scan(cell, x, backend=backend)
         with torch.no_grad():
             (x if change == "x" else getattr(cell, change)).mul_(2)
-        # Of weight_ih eager, which multiplies once before the loop, needs nothing.
-        if change == "weight_ih":
-            x.requires_grad_()
-            y.sum().backward()
-            continue
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             y.sum().backward()
 
@@ -358,10 +353,11 @@ def test_gradients_that_stop() -> None:
 
         both(run)
         if name in eager:
-            with pytest.raises(UserError, match="derivative|gradients are on"):
+            with pytest.raises(UserError, match=r"derivative|gradients are on|autograd\.Function"):
                 elman.scan(step, x, h, backend="cpu")
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection:UserWarning")
 def test_hooks_and_anomaly_mode() -> None:
     cell, x = GRU(3, 5, dtype=F64), torch.randn(4, 2, 3, dtype=F64, requires_grad=True)
     seen: dict[str, list[Tensor]] = {"cpu": [], "eager": []}
@@ -370,19 +366,17 @@ def test_hooks_and_anomaly_mode() -> None:
             handle = cell.weight_hh.register_hook(found.append)
             y, final = elman.scan(cell, x, backend=backend)
             y.register_hook(lambda gradient: 3 * gradient)
-            final.register_hook(found.append)
+            x_handle = x.register_hook(found.append)
             found.append(torch.autograd.grad(y.sum() + final.sum(), (x, cell.weight_hh))[0])
             handle.remove()
+            x_handle.remove()
     assert len(seen["cpu"]) == len(seen["eager"]) == 3
     by_size = [sorted(found, key=lambda each: each.numel()) for found in seen.values()]
     for a, b in zip(*by_size, strict=True):
         torch.testing.assert_close(a, b)
+    step, nothing = Step(lambda m, x, h: (h + x).sqrt()), torch.zeros(2, 3, 5, dtype=F64, requires_grad=True)
     with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan values"):
-        step = Step(lambda m, x, h: (h + x).sqrt())
-        y, _ = elman.scan(step, torch.zeros(2, 3, 5, dtype=F64), torch.zeros(3, 5, dtype=F64), backend="cpu")
-        (y * step.b).sum().backward()
-        x = torch.zeros(2, 3, 5, dtype=F64, requires_grad=True)
-        (0 * elman.scan(step, x, torch.zeros(3, 5, dtype=F64), backend="cpu")[0]).sum().backward()
+        (0 * elman.scan(step, nothing, torch.zeros(3, 5, dtype=F64), backend="cpu")[0]).sum().backward()
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

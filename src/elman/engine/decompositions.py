@@ -37,6 +37,12 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     return table
 
 
+def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    # Apart, the sum is a pointwise operator, which costs nothing inside the loop.
+    product = a @ b if alpha == 1 else alpha * (a @ b)
+    return product + (bias if beta == 1 else beta * bias)
+
+
 def _layer_norm(
     x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,6 +129,7 @@ def _mish_backward(gradient: Tensor, x: Tensor) -> Tensor:
 
 
 _OURS: dict[Any, Callable[..., Any]] = {
+    aten.addmm.default: _addmm,
     aten.celu.default: _celu,
     aten.elu_backward.default: _elu_backward,
     aten.hardsigmoid_backward.default: _hardsigmoid_backward,

@@ -44,8 +44,7 @@ def choose(
 
     Raises ``UserError`` for an unknown backend, and where "cpu" was asked for by name and cannot run.
     """
-    if backend not in BACKENDS:
-        raise UserError(f"unknown backend {backend!r}; {nearest(backend, BACKENDS)}")
+    check_backend(backend)
     if backend == "eager":
         return Choice(None, "asked for")
     try:
@@ -66,6 +65,12 @@ def choose(
 def autocasts_to_bf16() -> bool:
     """Whether products are to round their factors to bfloat16."""
     return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def check_backend(backend: str) -> None:
+    """Raises ``UserError`` for an unknown backend."""
+    if backend not in BACKENDS:
+        raise UserError(f"unknown backend {backend!r}; {nearest(backend, BACKENDS)}")
 
 
 def _check_mode() -> None:

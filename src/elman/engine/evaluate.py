@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cpu.ways import multiplies_bf16
 from .operators import PRODUCTS
 from .trace import ROWS, Graph, Value
 
@@ -35,8 +36,12 @@ def evaluate(graph: Graph, known: dict[Value, Tensor], rows: int, *, bf16: bool 
             kwargs = {name: _actual(each, known, rows) for name, each in value.kwargs.items()}
             # Traced on contiguous tensors; others may have no such view.
             op = torch.reshape if value.op in _VIEWS else value.op
-            rounding = bf16 and value.op in _ROUNDING
-            known[value] = op(*map(_rounded, args), **kwargs).to(value.dtype) if rounding else op(*args, **kwargs)
+            if bf16 and value.op in _ROUNDING:
+                # Without instructions for them PyTorch's products of bfloat16 are slow, those of float32 no different.
+                made = op(*(_rounded(each, widen=not multiplies_bf16()) for each in args), **kwargs)
+                known[value] = made.bfloat16().to(value.dtype)
+            else:
+                known[value] = op(*args, **kwargs)
 
 
 def without_autocast() -> contextlib.AbstractContextManager[Any]:
@@ -45,8 +50,10 @@ def without_autocast() -> contextlib.AbstractContextManager[Any]:
     return torch.autocast("cpu", enabled=False) if on else contextlib.nullcontext()
 
 
-def _rounded(argument: Any) -> Any:
-    return argument.bfloat16() if isinstance(argument, Tensor) and argument.dtype == torch.float32 else argument
+def _rounded(argument: Any, *, widen: bool) -> Any:
+    if not isinstance(argument, Tensor) or argument.dtype != torch.float32:
+        return argument
+    return argument.bfloat16().float() if widen else argument.bfloat16()
 
 
 def _actual(argument: Any, known: dict[Value, Tensor], rows: int) -> Any:

@@ -14,10 +14,12 @@ from .evaluate import evaluate
 from .lines import UNKNOWN
 from .operators import is_pointwise, operand
 from .split import Split, ancestors, dependents, split
-from .tidy import tidy
+from .tidy import hashable, replaced, tidy
 from .trace import ROWS, Graph, Value, trace
 
 _SEARCHES = {torch.ops.aten.amax.default, torch.ops.aten.amin.default}
+
+aten = torch.ops.aten
 
 
 @dataclass
@@ -72,6 +74,7 @@ def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], 
     stand_ins, after, saved = _kept(graph, twins, list(states), core.outputs[: len(states)])
     graph = _replaced(graph, stand_ins)
     graph.inputs = [*groups[0], *groups[1], *groups[2], *after, *saved, *groups[3], *groups[4]]
+    graph = _in_layout(graph, [value for value in (*whole, *stepped) if has_gradient(value)])
     found = iter(graph.outputs)
     results = [next(found) if has_gradient(value) else None for value in (*whole, *stepped)]
     parts = split(graph, len(whole), len(states))
@@ -127,7 +130,7 @@ def _twins(graph: Graph, core: Graph, known: dict[Value, Value]) -> dict[Value, 
     """Values of ``graph`` that compute what a value of ``core`` computes, by operator and arguments."""
 
     def key(value: Value, names: dict[Value, Any]) -> Any:
-        return value.op, _hashable(value.args, names), _hashable(value.kwargs, names), value.shape
+        return value.op, hashable(value.args, names), hashable(value.kwargs, names), value.shape
 
     in_core = {key(value, {}): value for value in core.values}
     twins = dict(known)
@@ -139,28 +142,38 @@ def _twins(graph: Graph, core: Graph, known: dict[Value, Value]) -> dict[Value, 
     return {value: twin for value, twin in twins.items() if value.op is not None}
 
 
-def _hashable(arguments: Any, names: dict[Value, Any]) -> Any:
-    if isinstance(arguments, tuple | list):
-        return tuple(_hashable(each, names) for each in arguments)
-    if isinstance(arguments, dict):
-        return tuple((name, _hashable(each, names)) for name, each in sorted(arguments.items()))
-    return names.get(arguments, arguments) if isinstance(arguments, Value) else arguments
-
-
 def _replaced(graph: Graph, stand_ins: dict[Value, Value]) -> Graph:
     """The graph with some values replaced by inputs, and without what nobody needs any more."""
-
-    def swap(argument: Any) -> Any:
-        if isinstance(argument, tuple):
-            return tuple(map(swap, argument))
-        return stand_ins.get(argument, argument) if isinstance(argument, Value) else argument
-
     for value in graph.values:
-        value.args = swap(value.args)
-        value.kwargs = {name: swap(each) for name, each in value.kwargs.items()}
+        value.args = replaced(value.args, stand_ins)
+        value.kwargs = {name: replaced(each, stand_ins) for name, each in value.kwargs.items()}
     outputs = [stand_ins.get(output, output) for output in graph.outputs]
     alive = ancestors(outputs)
     return Graph(graph.inputs, [value for value in graph.values if value in alive], outputs)
+
+
+def _in_layout(graph: Graph, primals: Sequence[Value]) -> Graph:
+    """The graph with the gradient of a transposed weight computed as the transpose of the weight's own gradient.
+
+    It is the same product; but the parameter's ``grad`` then is made in the order in which it lies in memory.
+    """
+    values = list(graph.values)
+    for primal, result in zip(primals, graph.outputs, strict=False):
+        if primal.op is aten.permute.default and result.op is aten.mm.default and result in values:
+            place = values.index(result)
+            factors = [_transposed(each) for each in reversed(result.args)]
+            product = Value(
+                aten.mm.default, tuple(factors), {}, result.shape[::-1], result.dtype, f"{result}.T", result.source
+            )
+            result.op, result.args = aten.permute.default, (product, (1, 0))
+            values[place:place] = [*factors, product]
+    return Graph(graph.inputs, values, graph.outputs)
+
+
+def _transposed(matrix: Value) -> Value:
+    return Value(
+        aten.permute.default, (matrix, (1, 0)), {}, matrix.shape[::-1], matrix.dtype, f"{matrix}.T", matrix.source
+    )
 
 
 def _stand_in(value: Value, name: str) -> Value:

@@ -187,10 +187,12 @@ def scan_compiled(
     resets: Tensor | None = None,
     reset_states: Sequence[Tensor] | None = None,
     bf16: bool = False,
+    loop: Callable[..., tuple[Tensor, ...]] | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Outputs (T, B, ...) and final states of a scan over ``inputs`` (T, B, ...).
 
-    ``bf16``: products, also those of the gradient, round their factors to bfloat16.
+    ``bf16``: products, also those of the gradient, round their factors to bfloat16. ``loop`` stands in for
+    ``_Loop.apply`` while a graph is traced, when tensors have no data.
     """
     time, batch = inputs[0].shape[:2]
     known = dict(zip(program.parameters, parameters, strict=True))
@@ -200,11 +202,11 @@ def scan_compiled(
     tensors = [*(known[value] for value in (*program.whole, *program.stepped)), *states]
     # Asked here, as inside the operation gradients are always off.
     training = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
-    if resets is not None and not bool(resets.any()):
+    if resets is not None and loop is None and not bool(resets.any()):
         resets = reset_states = None
     again = None if reset_states is None else [each.resolve_neg() for each in reset_states]
     call = _Call(program, kernel, time, reverse, lengths, resets, again, training, [*parameters, *inputs], bf16)
-    made = _Loop.apply(call, *tensors)
+    made = (loop or _Loop.apply)(call, *tensors)
     final, outputs = made[: len(states)], made[len(states) :]
     looped = program.parts.core.outputs[len(states) :]
     found = dict(zip(looped, outputs, strict=True))
@@ -456,7 +458,7 @@ def _derived_in_pytorch(
 
 def _readable(tensor: Tensor, like: Tensor) -> Tensor:
     """As the loop reads it: in its own kind of number, counts too, and with nothing left to do while reading."""
-    return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).resolve_neg().contiguous()
+    return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).resolve_neg()
 
 
 def _readable_rows(tensor: Tensor, like: Tensor, time: int) -> Tensor:

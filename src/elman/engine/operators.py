@@ -22,7 +22,7 @@ SAME = {
     aten.squeeze.dims,
 }
 FILLS = {aten.full.default, aten.scalar_tensor.default, aten.full_like.default, aten.zeros_like.default}
-PRODUCTS = {aten.mm.default, aten.addmm.default}
+PRODUCTS = {aten.mm.default}
 # One number out of a row.
 REDUCTIONS = {aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default}
 
@@ -103,11 +103,11 @@ def _unit_step(value: Value) -> bool:
 
 def operand(product: Value) -> Value:
     """The left factor of a product, the one with rows, or what a reduction reduces."""
-    left: Value = product.args[1 if product.op is aten.addmm.default else 0]
+    left: Value = product.args[0]
     return left
 
 
 def weight(product: Value) -> Value:
     """The right factor of a product, (K, N), the same at every step."""
-    right: Value = product.args[2 if product.op is aten.addmm.default else 1]
+    right: Value = product.args[1]
     return right

@@ -273,7 +273,5 @@ def _reach(
     found[(value, offset)] = None
     if (value, offset) in kept:
         return
-    # A product's sums are there; what an addmm adds to them is computed. A reduction reads memory.
-    read = value.args[:1] if value.op is aten.addmm.default else () if _reads_memory(value) else value.inputs
-    for source in read:
+    for source in () if _reads_memory(value) else value.inputs:
         _reach(source, offset if width(source) > 1 else 0, given, found, kept)

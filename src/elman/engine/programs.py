@@ -79,7 +79,7 @@ def prepare(
         raise Refused(
             f"tensors of several kinds: {', '.join(sorted(f'{dtype} on {device}' for device, dtype in kinds))}"
         )
-    device, dtype = next(iter(kinds))
+    ((_, dtype),) = kinds
     if devices != {"cpu"} or dtype not in (torch.float32, torch.float64):
         raise Refused(f"{dtype} on {', '.join(sorted(devices))}: backend cpu works in float32 and float64")
     key = (
@@ -119,7 +119,8 @@ def _made(
     before = [(module, dict(vars(module))) for module in cell.modules()]
     begin = time.perf_counter()
     try:
-        with torch.no_grad(), without_autocast():
+        # Anomaly mode looks for NaN, which a tensor without values cannot have.
+        with torch.no_grad(), without_autocast(), torch.autograd.set_detect_anomaly(False):
             examples = [each.detach() for each in named.values()]
             rows = [each.new_empty(each.shape[1:]) for each in inputs]
             names = [*named, *_names(cell, len(inputs), state)]

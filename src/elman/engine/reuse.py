@@ -100,10 +100,7 @@ def _reads(plan: Plan, stage: Stage) -> list[Columns]:
             whole[operand(value)] = None
         elif moved is not None:
             walk(*moved)
-        elif value.op in PRODUCTS:
-            for source in value.args[: value.args.index(operand(value))]:
-                walk(source, offset)
-        else:
+        elif value.op not in PRODUCTS:
             for source in value.inputs:
                 walk(source, offset if width(source) > 1 else 0)
 

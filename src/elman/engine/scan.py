@@ -15,7 +15,8 @@ from ..errors import UserError
 from ..structure import State, describe, leaves, map_leaves, rebuild, same_shapes
 from . import eager
 from .cpu.kernel import run_on_cpu
-from .dispatch import Choice, autocasts_to_bf16, choose
+from .dispatch import Choice, autocasts_to_bf16, check_backend, choose
+from .in_graph import scan_in_graph, traced_if_possible
 from .operator import scan_compiled
 from .steps import default_state, step_over_time
 
@@ -44,6 +45,7 @@ class _Watch(threading.local):
 watch = _Watch()
 
 
+@traced_if_possible
 def scan(
     cell: Callable[..., Any],
     x: Tensor | tuple[Tensor, ...],
@@ -109,24 +111,32 @@ def scan(
         # Padding may hold anything, NaN included; zeros keep it out of the weights' gradients.
         inputs = tuple(_blank_padding(each, lengths) for each in inputs)
 
-    choice = choose(backend, cell, inputs, state, reset_state, is_tuple=isinstance(x, tuple), all_states=return_states)
-    if watch.report is not None:
-        resetting = resets is not None and bool(resets.any())
-        flags = isinstance(x, tuple), lengths is not None, resetting, reverse, return_states
-        return watch.report(Planned(cell, inputs, state, choice, *flags))
-    if choice.prepared is not None:
-        results, made = scan_compiled(
-            choice.prepared.program,
-            run_on_cpu,
-            choice.prepared.parameters,
-            inputs,
-            leaves(state),
-            reverse=reverse,
-            lengths=lengths,
-            resets=resets,
-            reset_states=None if resets is None else leaves(reset_state),
-            bf16=choice.bf16,
-        )
+    is_tuple, compiled = isinstance(x, tuple), None
+    if torch.compiler.is_dynamo_compiling():
+        check_backend(backend)
+        flags = is_tuple, return_states, reverse
+        compiled = scan_in_graph(backend, cell, inputs, state, *flags, lengths, resets, reset_state)
+    else:
+        choice = choose(backend, cell, inputs, state, reset_state, is_tuple=is_tuple, all_states=return_states)
+        if watch.report is not None:
+            has_resets = resets is not None and bool(resets.any())
+            asked = is_tuple, lengths is not None, has_resets, reverse, return_states
+            return watch.report(Planned(cell, inputs, state, choice, *asked))
+        if choice.prepared is not None:
+            compiled = scan_compiled(
+                choice.prepared.program,
+                run_on_cpu,
+                choice.prepared.parameters,
+                inputs,
+                leaves(state),
+                reverse=reverse,
+                lengths=lengths,
+                resets=resets,
+                reset_states=None if resets is None else leaves(reset_state),
+                bf16=choice.bf16,
+            )
+    if compiled is not None:
+        results, made = compiled
         final = rebuild(state, made)
         return (results[0], final, rebuild(state, results[1:])) if return_states else (results[0], final)
     y, final, states = eager.run(
@@ -164,7 +174,10 @@ def _check_lengths(lengths: Tensor | Sequence[int], time: int, batch: int, devic
     tensor = torch.as_tensor(lengths, device=device)
     if tensor.shape != (batch,) or tensor.is_floating_point():
         raise UserError(f"lengths is {tensor.dtype} {tuple(tensor.shape)}; expected whole numbers (B,) = ({batch},)")
-    if batch and not bool(((tensor >= 0) & (tensor <= time)).all()):
+    inside = (tensor >= 0) & (tensor <= time)
+    if torch.compiler.is_compiling():
+        torch._assert_async(inside.all(), "lengths are not all between 0 and T")
+    elif batch and not bool(inside.all()):
         raise UserError(f"lengths are between {int(tensor.min())} and {int(tensor.max())}; expected 0 to T = {time}")
     return tensor
 

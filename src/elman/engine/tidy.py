@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -34,6 +36,7 @@ def tidy(graph: Graph) -> Graph:
     add: (B, 4) = cat((mul_3, mul_2), 1)
     return add
     """
+    graph = _once_each(graph)
     pieces: dict[Value, list[Piece]] = {}
     values: list[Value] = []
     for value in graph.values:
@@ -47,6 +50,36 @@ def tidy(graph: Graph) -> Graph:
         values.append(value)
     alive = ancestors(graph.outputs)
     return replace(graph, values=[value for value in values if value in alive])
+
+
+def _once_each(graph: Graph) -> Graph:
+    """Every value that is computed twice computed once: of two biases added to one gate the gradient is the same sum."""
+    first: dict[Any, Value] = {}
+    same: dict[Value, Value] = {}
+    for value in graph.values:
+        value.args = replaced(value.args, same)
+        value.kwargs = {name: replaced(each, same) for name, each in value.kwargs.items()}
+        key = value.op, hashable(value.args), hashable(value.kwargs), value.shape, value.dtype
+        if first.setdefault(key, value) is not value:
+            same[value] = first[key]
+    values = [value for value in graph.values if value not in same]
+    return Graph(graph.inputs, values, [same.get(value, value) for value in graph.outputs])
+
+
+def replaced(argument: Any, by: Mapping[Value, Value]) -> Any:
+    """An argument with some values replaced by others."""
+    if isinstance(argument, tuple):
+        return tuple(replaced(each, by) for each in argument)
+    return by.get(argument, argument) if isinstance(argument, Value) else argument
+
+
+def hashable(argument: Any, names: Mapping[Value, Any] | None = None) -> Any:
+    """An argument as a key, values by their ``names``, or as themselves."""
+    if isinstance(argument, tuple | list):
+        return tuple(hashable(each, names) for each in argument)
+    if isinstance(argument, dict):
+        return tuple((name, hashable(each, names)) for name, each in sorted(argument.items()))
+    return (names or {}).get(argument, argument) if isinstance(argument, Value) else argument
 
 
 def _pieces(value: Value, known: dict[Value, list[Piece]]) -> list[Piece]:

@@ -41,7 +41,7 @@ def verify(graph: Graph, step: Callable[..., Sequence[Tensor]], examples: Sequen
             wanted = [each for each in moved if each.requires_grad]
             weights = [torch.randn(each.shape, generator=generator, dtype=torch.float64) for each in made]
             ours, theirs = (_gradients(results, weights, wanted) for results in (traced, made))
-        except RuntimeError as error:
+        except Exception as error:
             raise Refused(f"the step cannot be run: {str(error).partition(chr(10))[0]}") from error
     for value, a, b in zip(graph.outputs, traced, made, strict=True):
         if not _alike(a.detach(), b.detach()):

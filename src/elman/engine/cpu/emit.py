@@ -527,12 +527,7 @@ class _Tile:
         if is_reduction(value):
             return self._reduced(value)
         if value.op in PRODUCTS:
-            total = emitter.builder.load(self.sums[value, offset], typ=simd.vector)
-            return (
-                simd.add(self._wide(self.vector(value.args[0], offset)), total)
-                if value.op is aten.addmm.default
-                else total
-            )
+            return emitter.builder.load(self.sums[value, offset], typ=simd.vector)
         if value.op not in POINTWISE:
             raise Refused(f"{operator_name(value)} has no machine code yet ({value.source})")
         args = [self._argument(each, offset) for each in value.args]

@@ -17,7 +17,7 @@ from ..operators import weight
 from ..plan import Plan
 from ..trace import Value
 from .gemm import Panel, Tiling
-from .jit import Compiled, compile_module, host
+from .jit import Compiled, Host, compile_module, host
 from .simd import I64, POINTER, Simd, index, loop
 from .threads import FUNCTION, parallel
 
@@ -28,11 +28,11 @@ _SMALL = 1 << 14  # weights that one thread copies sooner than two
 def pack_panels(plan: Plan, panels: Sequence[Panel], whole: dict[Value, Tensor], cuts: Sequence[Tiling]) -> list[Tensor]:
     """The panels' weights as the code reads them; what lies past the last column is not set, and not used."""
     jobs = array("q", [0, 0])
-    packed = []
+    packed, here = [], host()
     for panel in panels:
         stage, cut = plan.stages[panel.stage], cuts[panel.stage]
         like = whole[weight(panel.products[0][0])]
-        lanes = host().lanes(like.dtype)
+        lanes = here.lanes(like.dtype)
         terms, vectors = like.shape[0], -(-stage.width // lanes)
         made = like.new_empty(terms * vectors * len(panel.products) * lanes)
         packed.append(made)
@@ -45,17 +45,16 @@ def pack_panels(plan: Plan, panels: Sequence[Panel], whole: dict[Value, Tensor],
     if packed:
         jobs[0] = len(jobs) // _FIELDS
         total = sum(each.numel() for each in packed)
-        parallel(_pack_function(packed[0].dtype), jobs.buffer_info()[0], 1 if total < _SMALL else None)
+        _, function = _compiled(packed[0].dtype, here)
+        parallel(function, jobs.buffer_info()[0], 1 if total < _SMALL else None)
     return packed
 
 
-def _pack_function(dtype: torch.dtype) -> int:
-    return _compiled(dtype, host().lanes(dtype)).address("run")
-
-
 @lru_cache
-def _compiled(dtype: torch.dtype, lanes: int) -> Compiled:
-    return compile_module(lambda: _emit(dtype, lanes), "pack", key=f"pack {dtype} {lanes}")
+def _compiled(dtype: torch.dtype, here: Host) -> tuple[Compiled, int]:
+    lanes = here.lanes(dtype)
+    code = compile_module(lambda: _emit(dtype, lanes), "pack", key=f"pack {dtype} {lanes}")
+    return code, code.address("run")
 
 
 def _emit(dtype: torch.dtype, lanes: int) -> ir.Module:

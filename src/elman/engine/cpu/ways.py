@@ -53,5 +53,10 @@ def way_for(rows: int) -> Way:
     return Way("dot", asked != "emulate" and here.has("avx512bf16"))
 
 
+def multiplies_bf16() -> bool:
+    """Whether the host has any instructions that multiply bfloat16, which PyTorch then uses too."""
+    return any(map(host().has, ("amx-bf16", "avx512bf16", "bf16")))  # the last one is Arm's
+
+
 def _has_tiles(here: Host) -> bool:
     return here.has("amx-bf16") and here.has("avx512bf16") and amx.permitted()
