@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import UserError
+from .errors import UserError, nearest
 from .initialisation import truncated_normal_
 from .structure import State, describe, leaves, map_leaves, rebuild, where_rows
 
 Inputs = Tensor | tuple[Tensor, ...]
+
+PRECISIONS = ("full", "bf16")
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,10 @@ class TBPTT:
             used; ``None`` is the start state. State tensors are (B, ...).
         k1: steps between updates; a window may be shorter (the last of an epoch).
         k2: steps to backpropagate through, a multiple of k1; default k1.
+        precision: "full", or "bf16" to run model and loss of ``backward`` under ``torch.autocast`` to bfloat16: products
+            round their factors, weights and gradients stay as they are.
 
-    Raises ``UserError`` for a k2 that is no multiple of k1.
+    Raises ``UserError`` for a k2 that is no multiple of k1 and for an unknown precision.
 
     >>> from elman import Recurrent
     >>> layer = Recurrent("gru", 3, 4)
@@ -64,13 +68,16 @@ class TBPTT:
     torch.Size([12, 4])
     """
 
-    def __init__(self, model: nn.Module, k1: int = 50, k2: int | None = None) -> None:
+    def __init__(self, model: nn.Module, k1: int = 50, k2: int | None = None, *, precision: str = "full") -> None:
         k2 = k1 if k2 is None else k2
+        if precision not in PRECISIONS:
+            raise UserError(f"precision is {precision!r}; {nearest(precision, PRECISIONS)}")
         if k1 < 1 or k2 < k1 or k2 % k1:
             raise UserError(f"k1={k1}, k2={k2}; k2 (steps to backpropagate through) is a multiple of k1, both above 0")
         self.model = model
         self.k1 = k1
         self.k2 = k2
+        self.precision = precision
         self._state: State = None
         self._history: list[_Chunk] = []
         self._pending: list[tuple[Tensor | None, float]] = []
@@ -94,11 +101,12 @@ class TBPTT:
         chunks = [*self._history, _Chunk(x, resets, self._take_pending(x))]
         full = len(chunks) == self.k2 // self.k1
         state, next_start = self._state, self._state
-        for k, chunk in enumerate(chunks):
-            output, state = self._run(chunk, state)
-            if k == 0 and full:
-                next_start = map_leaves(Tensor.detach, state)
-        loss = loss_fn(output, y)
+        with torch.autocast(leaves(x)[0].device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            for k, chunk in enumerate(chunks):
+                output, state = self._run(chunk, state)
+                if k == 0 and full:
+                    next_start = map_leaves(Tensor.detach, state)
+            loss = loss_fn(output, y)
         loss.backward()
         self._state = next_start
         self._history = chunks[1:] if full else chunks

@@ -74,6 +74,8 @@ class Program:
     held: list[Value]
     seconds: float = 0.0
     """What it took to make."""
+    whole_step: Any = None
+    """The same cut for one step at a time, see ``step``; made when first asked for."""
 
 
 def make_program(

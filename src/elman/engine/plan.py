@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from .operators import FILLS, PRODUCTS, SAME, is_pointwise, is_reduction, operand, width
+from .tidy import hashable
 from .trace import Graph, Refused, Value, operator_name
 
 aten = torch.ops.aten
@@ -74,6 +75,24 @@ class Plan:
             stores = [f"{store} -> {store.kind} {store.index}" for store in stage.stores]
             lines += [f"    {', '.join(map(str, names))}" for names in (self.computed(stage), stores) if names]
         return "\n".join(lines)
+
+    def fingerprint(self) -> str:
+        """Everything that the code of a plan is made from, values by number: names and lines of Python do not matter."""
+        values = [*self.core.inputs, *self.core.values]
+        numbers: dict[Value, Any] = {value: f"%{number}" for number, value in enumerate(values)}
+        made = [(str(v.op), hashable(v.args, numbers), hashable(v.kwargs, numbers), v.shape, v.dtype) for v in values]
+        groups = [self.core.outputs, self.states, self.stepped, self.whole, self.outputs, self.scratch]
+        stages = [
+            (
+                stage.width,
+                [(numbers[store.value], store.offset, store.width, store.kind, store.index) for store in stage.stores],
+                [(numbers[value], at) for value, at in stage.products],
+                sorted((numbers[value], at) for value, at in stage.kept),
+            )
+            for stage in self.stages
+        ]
+        spread = sorted(numbers[value] for value in self.spread)
+        return repr((made, [[numbers[value] for value in group] for group in groups], stages, spread))
 
     def computed(self, stage: Stage) -> list[Value]:
         """What each tile of a stage computes from memory and from the sums of its products, in order."""

@@ -98,7 +98,7 @@ class LanguageModel(Estimator):
             self.run = folder
             if workers.first and not quiet:
                 console.print(_summary(settings, corpus, net, folder), highlight=False, soft_wrap=True)
-            tbptt = TBPTT(workers.wrap(net), place.unroll, place.backprop)
+            tbptt = TBPTT(workers.wrap(net), place.unroll, place.backprop, precision=place.precision)
             self.result = train(
                 net,
                 streams,
@@ -291,7 +291,9 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     >>> round(cross_entropy(torch.zeros(3, 2, 8), torch.zeros(3, 2, dtype=torch.long)).exp().item(), 4)
     8.0
     """
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    # Products under autocast give bfloat16, too coarse for the logarithm of a sum.
+    numbers = logits.float() if logits.dtype == torch.bfloat16 else logits
+    return F.cross_entropy(numbers.flatten(0, 1), targets.flatten())
 
 
 @torch.no_grad()

@@ -114,6 +114,10 @@ class UnrollSettings:
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the weights."""
 
+    precision: Literal["full", "bf16"] = "full"
+    """Precision of training's products: the weights' own, or bfloat16 factors with float32 sums (faster where the
+    processor has instructions for it)."""
+
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
 
@@ -126,6 +130,8 @@ class UnrollSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected a whole number of at least 1")
+        if self.precision == "bf16" and self.dtype == "float64":
+            raise UserError("precision='bf16' contradicts dtype='float64'; use dtype='float32'")
         if self.backprop is not None and (self.backprop < 1 or self.backprop % self.unroll):
             raise UserError(f"backprop is {self.backprop}; expected a multiple of unroll, which is {self.unroll}")
 

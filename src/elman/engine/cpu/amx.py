@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import llvmlite.ir as ir
 
-from .bf16 import declared, dot, first, load_pair, load_pairs, second
+from .bf16 import declared, first, load_pair, load_pairs, second
 from .simd import I8, I64, POINTER, Simd, Value, carried_loop, index, loop
 
 TILES = 8
@@ -25,7 +25,7 @@ ROW_BYTES = 64
 TILE_BYTES = ROWS * ROW_BYTES
 TERMS = 32
 PAIRS = TERMS // 2
-GROUPS_AHEAD = 4  # of terms, whose weights are fetched meanwhile
+GROUPS_AHEAD = 8  # of terms, whose weights are fetched meanwhile
 
 _REQUEST_PERMISSION, _OF_TILE_DATA = 0x1023, 18  # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA
 _ARCH_PRCTL = 158
@@ -98,7 +98,9 @@ class Tiles:
         def body(pair: Value, found: list[Value]) -> list[Value]:
             a = load_pair(simd, self._row(left, row), pair)
             w = load_pairs(simd, self._row(weights, pair), index(0))
-            return [simd.fma(half(simd, a), half(simd, w), each) for half, each in zip((first, second), found, strict=True)]
+            return [
+                simd.fma(half(simd, a), half(simd, w), each) for half, each in zip((first, second), found, strict=True)
+            ]
 
         with loop(b, 0, ROWS) as row:
             firsts, seconds = carried_loop(b, 0, PAIRS, 1, [simd.const(0.0)] * 2, body)
@@ -130,19 +132,19 @@ def _kind(*arguments: ir.Type) -> ir.FunctionType:
 
 
 def tile_function(simd: Simd, tall: int, sums: int, *, native: bool) -> ir.Function:
-    """``void(lefts, apart, weights, groups, fresh, sums, stride)``: ``tall`` (1 or 2) tiles of rows by ``sums`` of columns.
+    """``void(lefts, apart, weights, groups, sums, stride)``: products of ``tall`` (1 or 2) tiles of rows by ``sums``.
 
     ``lefts`` points to tiles of left operands, one for each of the ``groups`` of 32 terms, and those of the second tile
-    of rows ``apart`` bytes on; ``weights`` to [pair of terms][sum][column]. Rows of sums lie ``stride`` bytes apart, and
-    are taken for zero where ``fresh``. Made once a module.
+    of rows ``apart`` bytes on; ``weights`` to [pair of terms][sum][column]. Rows of sums lie ``stride`` bytes apart.
+    Made once a module.
     """
     name = f"tiles.{tall}x{sums}"
     module = simd.module
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, _kind(POINTER, I64, POINTER, I64, ir.IntType(1), POINTER, I64), name)
+    function = ir.Function(module, _kind(POINTER, I64, POINTER, I64, POINTER, I64), name)
     function.linkage = "internal"
-    lefts, apart, weights, groups, fresh, found, stride = function.args
+    lefts, apart, weights, groups, found, stride = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
     tiles = Tiles(Simd(module, b, simd.dtype, simd.lanes), native=native)
     across = index(sums * ROW_BYTES)  # from one pair of terms to the next
@@ -163,13 +165,8 @@ def tile_function(simd: Simd, tall: int, sums: int, *, native: bool) -> ir.Funct
             for q in range(tall)
             for n in numbers
         ]
-        with b.if_else(fresh) as (begun, going_on):
-            with begun:
-                for tile in range(count):
-                    tiles.zero(tile)
-            with going_on:
-                for tile, place in enumerate(places):
-                    tiles.load(tile, place, stride)
+        for tile in range(count):
+            tiles.zero(tile)
         with loop(b, 0, groups) as group:
             at = b.mul(group, index(TILE_BYTES))
             rows = [b.gep(lefts, [b.add(b.mul(apart, index(q)), at)], source_etype=I8) for q in range(tall)]

@@ -9,9 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.ir as ir
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from .simd import I32, Simd, Value
 
@@ -29,17 +26,6 @@ _HALVES = ir.VectorType(_BFloat(), 16)
 _PAIRS = ir.VectorType(_BFloat(), 32)
 
 
-def pairs(matrix: Tensor, terms: int) -> Tensor:
-    """A matrix (K, N), rounded, as its pairs of rows: int32 (terms / 2, N), zeros past K.
-
-    >>> pairs(torch.tensor([[1.0], [2.0], [3.0]]), 4).view(torch.bfloat16)
-    tensor([[1., 2.],
-            [3., 0.]], dtype=torch.bfloat16)
-    """
-    halves = F.pad(matrix.bfloat16(), (0, 0, 0, terms - len(matrix)))
-    return torch.stack((halves[0::2], halves[1::2]), -1).view(torch.int32).squeeze(-1)
-
-
 def rounded(simd: Simd, vector: Value, *, native: bool) -> Value:
     """A vector of float32 as bfloat16, <lanes x i16>: to the nearest, of two to the even one; NaN stays NaN."""
     b = simd.builder
@@ -54,6 +40,13 @@ def rounded(simd: Simd, vector: Value, *, native: bool) -> Value:
     # A carry from below could turn a NaN into an infinity or a number.
     nan = b.or_(upper, simd.const_integers(0x40))
     return b.trunc(b.select(simd.compare("!=", vector, vector), nan, number), ir.VectorType(I16, simd.lanes))
+
+
+def paired(simd: Simd, first: Value, second: Value, *, native: bool) -> Value:
+    """Two vectors of float32, rounded, as pairs."""
+    b = simd.builder
+    lower, upper = (b.zext(rounded(simd, each, native=native), simd.integers) for each in (first, second))
+    return b.or_(lower, b.shl(upper, simd.const_integers(16)))
 
 
 def dot(simd: Simd, left: Value, right: Value, sums: Value, *, native: bool) -> Value:

@@ -79,11 +79,12 @@ class Variant:
 
 @dataclass
 class Signature:
-    """The order of the addresses in the table the function reads, behind T, B and the address of the barrier's counter.
+    """The order of the addresses in the table the function reads, behind the first step, T, B and the barrier's counter.
 
     Those of ``stepped`` and of the outputs are followed by the elements from one row to the next of each. At the end, if
-    products are of bfloat16: `Variant.rounded_bytes` for each thread; if there are lengths: (B,) rows in falling order of length, (T,) how many of them take part in each step; if there are
-    resets: (T, B) flags and, but for a backward loop, the states to begin from.
+    products are of bfloat16: `Variant.rounded_bytes` for each thread; if there are lengths: (B,) rows in falling order of
+    length, (T,) how many of them take part in each step; if there are resets: (T, B) flags and, but for a backward loop,
+    the states to begin from.
     """
 
     stepped: list[Value]
@@ -147,7 +148,7 @@ class _Emitter:
             places = [b.gep(table, [index(next(slot))], source_etype=I64) for _ in range(n)]
             return [b.load(place, typ=kind) for place in places]
 
-        self.time, self.batch = following(2, I64)
+        self.first, self.time, self.batch = following(3, I64)
         self.counter = following(1)[0]
         self.stepped = dict(zip(takes.stepped, following(len(takes.stepped)), strict=True))
         self.strides = dict(zip(takes.stepped, following(len(takes.stepped), I64), strict=True))
@@ -170,10 +171,11 @@ class _Emitter:
         if self.rounded is not None:
             own = b.mul(self.thread, index(variant.rounded_bytes(plan)))
             self.rounded = b.gep(self.rounded, [own], source_etype=I8)
-        native_tiles = variant.way == Way("amx", native=True)
-        if native_tiles:
+        self.in_tiles = variant.way is not None and variant.way.kind == "amx"
+        self.native = variant.way is not None and variant.way.native
+        if self.in_tiles and self.native:
             amx.configure(self.simd)
-        with loop(b, 0, self.time) as step:
+        with loop(b, self.first, self.time) as step:
             last = b.sub(self.time, index(1))
             self.t = b.sub(last, step) if self.reverse else step
             self.back = b.trunc(step, ir.IntType(1))
@@ -182,7 +184,7 @@ class _Emitter:
                 self._stage(number, stage)
                 if variant.shared and self._must_meet(number):
                     emit_barrier(self.module, b, self.counter, self.threads)
-        if native_tiles:
+        if self.in_tiles and self.native:
             amx.release(self.simd)
         b.ret_void()
 
@@ -276,13 +278,16 @@ class _Emitter:
             terms = way.padded(terms) // 2
         # Columns before this tile, all packed alike: each took terms * products values.
         before = b.mul(column, index(terms * len(panel.products)))
-        multiply = self._by_tiles if way is not None and way.kind == "amx" else self._by_vectors
+        if self.in_tiles:
+            weights = b.gep(self.panels[panel], [before], source_etype=simd.scalar)
+            self._by_tiles(stage, panel, cut, rows, first_sum, weights)
+            return
         with loop(b, 0, terms, cut.terms) as k:
             some = self._least(b.sub(index(terms), k), index(cut.terms))
             weights = b.gep(
                 self.panels[panel], [b.add(before, b.mul(k, index(sums * simd.lanes)))], source_etype=simd.scalar
             )
-            multiply(stage, panel, cut, rows, first_sum, k, some, weights)
+            self._by_vectors(stage, panel, cut, rows, first_sum, k, some, weights)
 
     def _by_vectors(
         self,
@@ -323,26 +328,22 @@ class _Emitter:
         cut: Tiling,
         rows: tuple[ir.Value, ir.Value],
         first_sum: int,
-        k: ir.Value,
-        some: ir.Value,
         weights: ir.Value,
     ) -> None:
-        """The same of pairs of bfloat16, two tiles of rows at a time; the last ones may hold other rows besides."""
+        """The products of all terms, in pairs of bfloat16, two tiles of rows at a time; the last may have empty rows."""
         b, sums = self.builder, len(panel.products) * cut.vectors
         count = b.sub(rows[1], rows[0])
         apart = rounded_terms(panel.left) * 2 * amx.ROWS
         stride = len(stage.products) * cut.vectors * amx.ROW_BYTES
-        groups = b.sdiv(some, index(amx.PAIRS))
-        fresh = b.icmp_signed("==", k, index(0))
+        groups = rounded_terms(panel.left) // amx.TERMS
         with loop(b, 0, count, 2 * amx.ROWS) as q:
-            lefts = self._rounded(panel, cut, q, b.mul(k, index(2)))
-            found = self._sum(stage, cut, q, first_sum)
-            given = [lefts, index(apart), weights, groups, fresh, found, index(stride)]
+            lefts, found = self._rounded(panel, cut, q, index(0)), self._sum(stage, cut, q, first_sum)
+            given = [lefts, index(apart), weights, index(groups), found, index(stride)]
             both = b.icmp_signed(">", b.sub(count, q), index(amx.ROWS))
             with b.if_else(both) as (two, one):
                 for tall, block in ((2, two), (1, one)):
                     with block:
-                        b.call(amx.tile_function(self.simd, tall, sums, native=self.variant.way.native), given)
+                        b.call(amx.tile_function(self.simd, tall, sums, native=self.native), given)
 
     def _round(self, panel: Panel, cut: Tiling, rows: tuple[ir.Value, ir.Value]) -> None:
         """Puts a block's rows of a left operand, rounded to bfloat16, where the products find them."""
@@ -351,7 +352,7 @@ class _Emitter:
         whole = size // simd.lanes * simd.lanes
 
         def store(q: ir.Value, k: ir.Value, vector: ir.Value) -> None:
-            halves = bf16.rounded(simd, vector, native=self.variant.way.native)
+            halves = bf16.rounded(simd, vector, native=self.native)
             b.store(halves, self._rounded(panel, cut, q, k), align=2)
 
         with loop(b, begin, end) as at:
@@ -367,10 +368,7 @@ class _Emitter:
         b, terms = self.builder, rounded_terms(panel.left)
         others = itertools.takewhile(lambda other: other is not panel, self._panels_of(panel.stage))
         before = sum(cut.block * rounded_terms(other.left) for other in others)
-        if self.variant.way.kind == "amx":
-            place = amx.place(b, q, k, terms)
-        else:
-            place = b.add(b.mul(q, index(terms)), k)
+        place = amx.place(b, q, k, terms) if self.in_tiles else b.add(b.mul(q, index(terms)), k)
         return b.gep(self.rounded, [b.add(place, index(before))], source_etype=bf16.I16)
 
     def _call(

@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from llvmlite import ir
-from torch import Tensor
 
-from ..operators import operand, weight, width
+from ..operators import operand, width
 from ..plan import Plan, Stage
 from ..trace import Value
 from . import amx, bf16
@@ -70,13 +67,14 @@ def tiling(stage: Stage, lanes: int, rows: int, *, shared: bool, near: bool, way
     vectors = max(1, min(4 // products if by_tiles else registers // (products * min(rows, 6)), most, fit))
     if shared:
         vectors = max(1, min(vectors, fit // ENOUGH_TILES))
-    tall = 2 * amx.ROWS if by_tiles else max(1, min(registers // (products * vectors), MOST_ROWS))
+    if by_tiles:  # weights come from the second-level cache in any case: a tile takes no longer to load than to multiply
+        return Tiling(vectors, 2 * amx.ROWS, 1 << 40, (4 if near else 8) * amx.ROWS)
+    tall = max(1, min(registers // (products * vectors), MOST_ROWS))
     vector_bytes = 64  # of the widest registers: what counts is that it is bounded
     if near:
         return Tiling(vectors, tall, 1 << 40, 2 * tall)
-    unit = amx.PAIRS if by_tiles else UNROLL
-    terms = max(WEIGHT_BYTES // (products * vectors * vector_bytes) // unit, 1) * unit
-    block = 4 * tall if by_tiles else max(SUM_BYTES // (products * vectors * vector_bytes), tall)
+    terms = max(WEIGHT_BYTES // (products * vectors * vector_bytes) // UNROLL, 1) * UNROLL
+    block = max(SUM_BYTES // (products * vectors * vector_bytes), tall)
     return Tiling(vectors, tall, terms, block)
 
 
@@ -98,28 +96,6 @@ def panels(plan: Plan) -> list[Panel]:
     ]
 
 
-def pack(
-    plan: Plan, panel: Panel, whole: dict[Value, Tensor], cut: Tiling, lanes: int, way: Way | None = None
-) -> Tensor:
-    """A panel's weights as the code reads them, zeros past the end."""
-    stage = plan.stages[panel.stage]
-    tile = cut.vectors * lanes
-    full = stage.width // tile * tile
-    columns = [whole[weight(value)][:, at : at + stage.width] for value, at in panel.products]
-    if way is not None:
-        columns = [bf16.pairs(each, way.padded(len(each))) for each in columns]
-    terms, count = columns[0].shape[0], len(columns)
-    packed = columns[0].new_empty(terms * count * (full + -(-(stage.width - full) // lanes) * lanes))
-    body = packed[: terms * count * full].view(full // tile, terms, count, tile)
-    for place, each in enumerate(columns):
-        body[:, :, place] = each[:, :full].view(terms, full // tile, tile).transpose(0, 1)
-    if full < stage.width:
-        rest = packed[terms * count * full :].view(terms, count, -1)
-        for place, each in enumerate(columns):
-            rest[:, place] = F.pad(each[:, full:], (0, rest.shape[2] - each.shape[1] + full))
-    return packed
-
-
 def rounded_terms(left: Value) -> int:
     """The terms of a row of a left operand rounded to bfloat16, with zeros up to whole tiles and vectors."""
     return -(-width(left) // amx.TERMS) * amx.TERMS
@@ -134,8 +110,8 @@ def product_function(simd: Simd, rows: int, sums: int, way: Way | None = None) -
     """``void(lefts, weights, terms, fresh, sums, stride, ahead)``: adds the terms' products to rows by vectors of sums.
 
     ``lefts`` points to as many addresses as there are rows, ``weights`` to [term][sum][lane]; ``sums`` holds ``sums``
-    vectors a row, ``stride`` vectors from one row to the next, taken for zero where ``fresh``; ``ahead`` is memory to fetch
-    meanwhile. With a ``way``, a term is a pair of bfloat16. Made once a module.
+    vectors a row, ``stride`` vectors from one row to the next, taken for zero where ``fresh``; ``ahead`` is memory to
+    fetch meanwhile. With a ``way``, a term is a pair of bfloat16. Made once a module.
     """
     name = f"products.{rows}x{sums}"
     module = simd.module

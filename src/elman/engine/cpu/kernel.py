@@ -12,12 +12,12 @@ from torch import Tensor
 from ..operators import operand, width
 from ..plan import Plan
 from ..trace import Value
+from . import amx
 from .emit import Signature, Variant, emit, signature
-from .gemm import pack
 from .jit import Compiled, compile_module, host
 from .pack import pack_panels
 from .threads import parallel
-from .ways import way_for
+from .ways import Way, way_for
 
 CACHE_BYTES = 5 << 18  # of weights that stay in one core's second-level cache
 FEW_ROWS = 6  # a thread: with fewer, products wait for the weights
@@ -64,38 +64,62 @@ def run_on_cpu(
         bf16=bf16,
     )
     loop = compiled(plan, variant)
-    takes, lanes, way = loop.takes, variant.lanes, variant.way
-    scratch = [
-        stacks[0].new_empty(batch, width(value), dtype=torch.bool if value.dtype == torch.bool else dtype)
-        for value in plan.scratch
-    ]
-    read = [stepped[value] for value in takes.stepped]
-    vectors = [whole[value].contiguous() for value in takes.vectors]
-    cuts = [variant.tiling(stage) for stage in plan.stages]
-    if way is None:
-        packed = pack_panels(plan, takes.panels, whole, cuts)
-    else:
-        packed = [pack(plan, each, whole, cuts[each.stage], lanes, way) for each in takes.panels]
-    rounded = [] if way is None else [torch.empty(threads * variant.rounded_bytes(plan), dtype=torch.int8)]
     sorted_rows = [] if lengths is None else _by_length(lengths, time)
     flags = [] if resets is None else [resets.contiguous()]
     again = [state.contiguous() for state in reset_states or ()]
+    read = [stepped[value] for value in loop.takes.stepped]
+    weights = weights_of(plan, loop, whole)
+    others = [*scratch_of(plan, loop, stacks[0], threads), *sorted_rows, *flags, *again]
     counter = array("q", [0] * 16)
-    barrier = counter.buffer_info()[0] + 63 & -64  # a cache line of its own
-    table = array(
+    table = address_table(time, batch, counter, read, weights, stacks, outputs, others)
+    parallel(loop.address, table.buffer_info()[0], threads)
+
+
+def weights_of(plan: Plan, loop: Loop, whole: dict[Value, Tensor]) -> list[Tensor]:
+    """What is the same at every step as the loop reads it: vectors, then packed matrices."""
+    variant, takes = loop.variant, loop.takes
+    vectors = [whole[value].contiguous() for value in takes.vectors]
+    cuts = [variant.tiling(stage) for stage in plan.stages]
+    return [*vectors, *pack_panels(plan, takes.panels, whole, cuts, variant.way)]
+
+
+def scratch_of(plan: Plan, loop: Loop, stack: Tensor, threads: int) -> list[Tensor]:
+    """The memory a loop works in, for states like ``stack`` (places, B, N)."""
+    batch, variant = stack.shape[1], loop.variant
+    scratch = [
+        stack.new_empty(batch, width(value), dtype=torch.bool if value.dtype == torch.bool else stack.dtype)
+        for value in plan.scratch
+    ]
+    if variant.way is not None:
+        scratch.append(torch.empty(threads * variant.rounded_bytes(plan), dtype=torch.int8))
+    return scratch
+
+
+def address_table(
+    time: int,
+    batch: int,
+    counter: array[int],
+    stepped: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    stacks: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    others: Sequence[Tensor],
+) -> array[int]:
+    """What a loop is told, in the order of `Signature`; the tensors must outlive it, ``counter`` holds 16 zeros."""
+    return array(
         "q",
         [
+            0,
             time,
             batch,
-            barrier,
-            *(each.data_ptr() for each in read),
-            *(_row_stride(each) for each in read),
-            *(each.data_ptr() for each in (*vectors, *packed, *stacks, *outputs)),
+            counter.buffer_info()[0] + 63 & -64,  # a cache line of its own
+            *(each.data_ptr() for each in stepped),
+            *(_row_stride(each) for each in stepped),
+            *(each.data_ptr() for each in (*weights, *stacks, *outputs)),
             *(_row_stride(each) for each in outputs),
-            *(each.data_ptr() for each in (*scratch, *rounded, *sorted_rows, *flags, *again)),
+            *(each.data_ptr() for each in others),
         ],
     )
-    parallel(loop.address, table.buffer_info()[0], threads)
 
 
 def variant_for(
@@ -114,22 +138,22 @@ def variant_for(
 
     ``bf16``: factors of products are rounded to bfloat16; `Variant.way` says how these are multiplied.
     """
-    itemsize = 2 if bf16 else dtype.itemsize
-    shared, near, threads = schedule(plan, batch, torch.get_num_threads(), ragged=ragged, itemsize=itemsize)
+    way = way_for(batch) if bf16 else None
+    shared, near, threads = schedule(plan, batch, torch.get_num_threads(), ragged=ragged, way=way)
     rows = batch if 0 < batch < 4 else 8
     lanes = host().lanes(dtype)
-    way = way_for(batch) if bf16 else None
     made = Variant(dtype, lanes, reverse, ragged, resets, backward, tuple(rings), shared, near, rows, way)
     return made, threads
 
 
-def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool, itemsize: int) -> tuple[bool, bool, int]:
+def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool, way: Way | None = None) -> tuple[bool, bool, int]:
     """Whether threads share tiles of columns (else the rows), whether a thread's weights are near, how many threads."""
     weights = sum(stage.width * width(operand(value)) for stage in plan.stages for value, _ in stage.products)
-    size = weights * itemsize
+    size = weights * (plan.states[0].dtype.itemsize if way is None else 2)
+    few_rows = 2 * amx.ROWS if way is not None and way.kind == "amx" else FEW_ROWS
     if threads == 1 or batch * weights < LITTLE_WORK // 8:
         return False, size <= CACHE_BYTES, 1
-    if not ragged and batch >= FEW_ROWS * threads and size <= CACHE_BYTES:
+    if not ragged and batch >= few_rows * threads and size <= CACHE_BYTES:
         return False, True, threads
     if batch * weights < LITTLE_WORK:
         return False, True, 1
@@ -139,7 +163,7 @@ def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool, itemsize: in
 def compiled(plan: Plan, variant: Variant) -> Loop:
     """The plan's machine code for a variant, made once."""
     if variant not in plan.compiled:
-        code = compile_module(emit(plan, variant), "loop")
+        code = compile_module(lambda: emit(plan, variant), "loop", key=f"{variant} {plan.fingerprint()}")
         plan.compiled[variant] = Loop(variant, signature(plan), code, code.address("run"))
     found: Loop = plan.compiled[variant]
     return found

@@ -1,0 +1,54 @@
+"""Every operator that is taken apart in our own way, against PyTorch's, extremes included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from elman.engine import decompositions
+from elman.engine.decompositions import _OURS
+
+SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-310, 1.0, -1.0, 3.0, -3.0, 0.5, 25.0, -800.0, 800.0]
+
+OPERATORS: dict[str, Callable[[Tensor], Any]] = {
+    "addmm": lambda x: torch.addmm(x, torch.nan_to_num(x, 1, 2, 3), torch.eye(7, dtype=x.dtype), beta=0.5, alpha=2),
+    "celu": lambda x: F.celu(x, 0.7),
+    "elu_backward": F.elu,
+    "elu in place": lambda x: F.elu(x + 0, 0.5, inplace=True),
+    "hardsigmoid_backward": F.hardsigmoid,
+    "hardswish": F.hardswish,
+    "hardtanh_backward": lambda x: F.hardtanh(x, -3, 3),
+    "linalg_vector_norm": lambda x: x.norm(dim=-1),
+    "mish_backward": F.mish,
+    "native_layer_norm": lambda x: F.layer_norm(x, (7,), x.new_full((7,), 2.0), x.new_full((7,), 0.1)),
+    "sinc": torch.sinc,
+    "std": lambda x: x.std(-1),
+    "var": lambda x: x.var(-1, correction=0),
+    "var_mean": lambda x: sum(torch.var_mean(x, -1, keepdim=True)),
+}
+
+
+def test_every_entry_is_tried() -> None:
+    assert {str(operator).split(".")[1] for operator in _OURS} <= set(OPERATORS)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_values_and_derivatives_are_pytorchs(name: str) -> None:
+    x = torch.randn(2 * len(SPECIAL) + 2, 7, dtype=torch.float64)
+    x[: len(SPECIAL), 2] = torch.tensor(SPECIAL, dtype=torch.float64)
+    x[len(SPECIAL) : 2 * len(SPECIAL)] = torch.tensor(SPECIAL, dtype=torch.float64).unsqueeze(1)
+
+    def run(x: Tensor) -> tuple[Tensor, Tensor]:
+        y, pull = torch.func.vjp(OPERATORS[name], x)
+        return y, pull(torch.ones_like(y))[0]
+
+    ours = make_fx(run, decompositions.decompositions())(x)
+    for a, b in zip(ours(x), run(x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9, equal_nan=True)
