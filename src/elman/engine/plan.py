@@ -94,6 +94,11 @@ class Plan:
         spread = sorted(numbers[value] for value in self.spread)
         return repr((made, [[numbers[value] for value in group] for group in groups], stages, spread))
 
+    @property
+    def weights(self) -> int:
+        """Multiplications in the products of one step, for each row."""
+        return sum(stage.width * width(operand(value)) for stage in self.stages for value, _ in stage.products)
+
     def computed(self, stage: Stage) -> list[Value]:
         """What each tile of a stage computes from memory and from the sums of its products, in order."""
         found = {value for value, _ in _reached(stage, set(self.core.inputs), self.spread)}

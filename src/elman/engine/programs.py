@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,8 @@ from .steps import read_result
 from .trace import Refused
 
 _KEPT = 256
-# Tracing swaps parts of PyTorch for its own, so one thread at a time; a step may itself scan, hence reentrant.
-_tracing = threading.RLock()
+# Tracing swaps parts of PyTorch for its own, so one thread at a time.
+_tracing = threading.Lock()
 _programs: OrderedDict[Any, Program | Refused] = OrderedDict()
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _HOOKS = (
@@ -38,8 +39,16 @@ _HOOKS = (
 def _renew_lock() -> None:
     """The lock of a forked process: the thread that held it is not there."""
     global _tracing
-    _tracing = threading.RLock()
+    _tracing = threading.Lock()
 
+
+class _Making(threading.local):
+    """Whether this thread is there to make a program."""
+
+    now = False
+
+
+_making = _Making()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
@@ -60,6 +69,8 @@ def prepare(
 
     ``all_states`` makes the new states results too, beside the output.
     """
+    if _making.now:
+        raise Refused("the scan is part of a step that is being traced")
     if not isinstance(cell, nn.Module):
         raise Refused(
             f"a plain function{_place(cell)}: what it refers to may change from call to call; make it a torch.nn.Module"
@@ -93,7 +104,10 @@ def prepare(
     )
     with _tracing:
         if key not in _programs:
-            _programs[key] = _made(cell, named, inputs, state, is_tuple, all_states)
+            # In a thread of its own, where autocast, hooks on saved tensors or a compiler's tracing are not on.
+            with ThreadPoolExecutor(1, initializer=vars(_making).update, initargs=({"now": True},)) as other_thread:
+                made = other_thread.submit(_made, cell, named, inputs, state, is_tuple, all_states)
+            _programs[key] = made.result()
             while len(_programs) > _KEPT:
                 _programs.popitem(last=False)
         _programs.move_to_end(key)

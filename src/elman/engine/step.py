@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from .split import ancestors, dependents, needed
 from .trace import Graph, Refused, Value
 
 _FIRST_INPUT = 4  # in the table, behind the first step, T, B and the counter's address
+_LITTLE_WORK = 1 << 18  # multiplications, for which it does not pay to wake a second thread
 _ALONE = ctypes.c_int64(0), ctypes.c_int64(1)  # thread 0 of 1
 
 
@@ -126,6 +127,8 @@ class Step:
         # The only round of a loop that runs backwards writes states where these begin, and one in which all rows are
         # begun anew reads them from where it is told: so old and new states may lie anywhere.
         variant, self._threads = variant_for(plan, self._batch, like.dtype, rings, reverse=True, **options)
+        if self._batch * plan.weights < _LITTLE_WORK:
+            variant, self._threads = replace(variant, shared=False), 1
         self._loop = loop = compiled(plan, variant)
         self._run = loop.code.function("run", ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._counter = array("q", [0] * 16)

@@ -29,7 +29,7 @@ from .gemm import (
     Tiling,
     panels,
     product_function,
-    rounded_bytes,
+    rounded_room,
     rounded_terms,
     tiling,
 )
@@ -72,19 +72,19 @@ class Variant:
         """How this variant cuts a stage."""
         return tiling(stage, self.lanes, self.rows, shared=self.shared, near=self.near, way=self.way)
 
-    def rounded_bytes(self, plan: Plan) -> int:
-        """The memory a thread needs for rounded left operands."""
-        return max((rounded_bytes(stage, self.tiling(stage)) for stage in plan.stages), default=0) if self.way else 0
+    def rounded_room(self, plan: Plan) -> int:
+        """How many rounded numbers a thread keeps."""
+        return max((rounded_room(stage, self.tiling(stage)) for stage in plan.stages), default=0) if self.way else 0
 
 
 @dataclass
 class Signature:
-    """The order of the addresses in the table the function reads, behind the first step, T, B and the barrier's counter.
+    """The order of the addresses in the table the function reads, behind the first step, T, B and the counter's address.
 
-    Those of ``stepped`` and of the outputs are followed by the elements from one row to the next of each. At the end, if
-    products are of bfloat16: `Variant.rounded_bytes` for each thread; if there are lengths: (B,) rows in falling order of
-    length, (T,) how many of them take part in each step; if there are resets: (T, B) flags and, but for a backward loop,
-    the states to begin from.
+    Those of ``stepped`` and of the outputs are followed by the elements from one row to the next of each. At the end,
+    if products are of bfloat16: `Variant.rounded_room` for each thread; if there are lengths: (B,) rows in falling order
+    of length, (T,) how many of them take part in each step; if there are resets: (T, B) flags and, but for a backward
+    loop, the states to begin from.
     """
 
     stepped: list[Value]
@@ -169,8 +169,8 @@ class _Emitter:
         self.sums = b.alloca(self.simd.vector, size=max(room, 1))
         self.lefts = b.alloca(POINTER, size=max((cut.rows for cut in cuts), default=1))
         if self.rounded is not None:
-            own = b.mul(self.thread, index(variant.rounded_bytes(plan)))
-            self.rounded = b.gep(self.rounded, [own], source_etype=I8)
+            own = b.mul(self.thread, index(variant.rounded_room(plan)))
+            self.rounded = b.gep(self.rounded, [own], source_etype=bf16.I16)
         self.in_tiles = variant.way is not None and variant.way.kind == "amx"
         self.native = variant.way is not None and variant.way.native
         if self.in_tiles and self.native:

@@ -27,6 +27,7 @@ MOST_ROWS = 8
 WEIGHT_BYTES = 32 * 1024  # of the first-level cache, for the weights of a tile
 SUM_BYTES = 16 * 1024  # for the sums of the rows that pass by
 UNROLL = 4
+ALL = 1 << 40  # terms, however many there are
 LINE = 16  # elements to a line of the cache, or half as many of float64
 LINES_AHEAD = 2  # fetched in each round
 ENOUGH_TILES = 4  # for two threads to share evenly
@@ -48,11 +49,10 @@ class Tiling:
 def tiling(stage: Stage, lanes: int, rows: int, *, shared: bool, near: bool, way: Way | None = None) -> Tiling:
     """As many sums as fit the registers, for a batch of ``rows``; ``shared``: threads share the tiles of columns.
 
-    With a ``way`` to multiply bfloat16, a term is a pair of them.
-
-    Every vector of weights should serve six rows, every broadcast of a left operand some four vectors. ``near``: all of a
-    thread's weights stay in its second-level cache, which is near enough for a few rows to pass by all of them at once;
-    then what belongs to the rows is read and written in order. Else many rows pass by a piece in the first-level cache.
+    Every vector of weights should serve six rows, every broadcast of a left operand some four vectors. ``near``: all of
+    a thread's weights stay in its second-level cache, which is near enough for a few rows to pass by all of them at
+    once; then what belongs to the rows is read and written in order. Else many rows pass by a piece in the first-level
+    cache. With a ``way`` to multiply bfloat16 a term is a pair.
 
     >>> tiling(Stage(256, [], [(None, 0)] * 4), lanes=16, rows=64, shared=False, near=False)
     Tiling(vectors=1, rows=6, terms=128, block=64)
@@ -61,18 +61,17 @@ def tiling(stage: Stage, lanes: int, rows: int, *, shared: bool, near: bool, way
     """
     products = max(len(stage.products), 1)
     fit = -(-stage.width // lanes)
-    by_tiles = way is not None and way.kind == "amx"
+    most = fit // ENOUGH_TILES if shared else fit
+    if way is not None and way.kind == "amx":
+        # Multiplying takes as long as the second-level cache takes to give the weights, so these need not be nearer.
+        return Tiling(max(1, min(4 // products, most)), 2 * amx.ROWS, ALL, (4 if near else 8) * amx.ROWS)
     registers = REGISTERS if way is None or way.native else EMULATING
-    most = 4 if rows > 1 else 16 // products  # one row needs many sums under way to keep the memory busy
-    vectors = max(1, min(4 // products if by_tiles else registers // (products * min(rows, 6)), most, fit))
-    if shared:
-        vectors = max(1, min(vectors, fit // ENOUGH_TILES))
-    if by_tiles:  # weights come from the second-level cache in any case: a tile takes no longer to load than to multiply
-        return Tiling(vectors, 2 * amx.ROWS, 1 << 40, (4 if near else 8) * amx.ROWS)
+    # One row needs many sums under way to keep the memory busy.
+    vectors = max(1, min(registers // (products * min(rows, 6)), 4 if rows > 1 else 16 // products, most))
     tall = max(1, min(registers // (products * vectors), MOST_ROWS))
     vector_bytes = 64  # of the widest registers: what counts is that it is bounded
     if near:
-        return Tiling(vectors, tall, 1 << 40, 2 * tall)
+        return Tiling(vectors, tall, ALL, 2 * tall)
     terms = max(WEIGHT_BYTES // (products * vectors * vector_bytes) // UNROLL, 1) * UNROLL
     block = max(SUM_BYTES // (products * vectors * vector_bytes), tall)
     return Tiling(vectors, tall, terms, block)
@@ -101,9 +100,9 @@ def rounded_terms(left: Value) -> int:
     return -(-width(left) // amx.TERMS) * amx.TERMS
 
 
-def rounded_bytes(stage: Stage, cut: Tiling) -> int:
-    """What the rounded left operands of a block of rows of a stage take."""
-    return sum(2 * cut.block * rounded_terms(left) for left in {operand(value) for value, _ in stage.products})
+def rounded_room(stage: Stage, cut: Tiling) -> int:
+    """How many numbers the rounded left operands of a block of rows of a stage are."""
+    return sum(cut.block * rounded_terms(left) for left in {operand(value) for value, _ in stage.products})
 
 
 def product_function(simd: Simd, rows: int, sums: int, way: Way | None = None) -> ir.Function:

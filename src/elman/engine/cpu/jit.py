@@ -154,7 +154,7 @@ def _machine_code(text: str, target: Host) -> bytes:
         module.data_layout = str(machine.target_data)
         module.verify()
         # Vectors are explicit and loops are unrolled by hand: LLVM's own attempts cost time and win nothing.
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning = llvm.create_pipeline_tuning_options(speed_level=1)
         tuning.loop_vectorization = tuning.slp_vectorization = tuning.loop_unrolling = False
         passes = llvm.create_pass_builder(machine, tuning)
         passes.getModulePassManager().run(module, passes)

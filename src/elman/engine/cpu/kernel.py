@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..operators import operand, width
+from ..operators import width
 from ..plan import Plan
 from ..trace import Value
 from . import amx
@@ -91,7 +91,7 @@ def scratch_of(plan: Plan, loop: Loop, stack: Tensor, threads: int) -> list[Tens
         for value in plan.scratch
     ]
     if variant.way is not None:
-        scratch.append(torch.empty(threads * variant.rounded_bytes(plan), dtype=torch.int8))
+        scratch.append(torch.empty(threads * variant.rounded_room(plan), dtype=torch.bfloat16))
     return scratch
 
 
@@ -148,7 +148,7 @@ def variant_for(
 
 def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool, way: Way | None = None) -> tuple[bool, bool, int]:
     """Whether threads share tiles of columns (else the rows), whether a thread's weights are near, how many threads."""
-    weights = sum(stage.width * width(operand(value)) for stage in plan.stages for value, _ in stage.products)
+    weights = plan.weights
     size = weights * (plan.states[0].dtype.itemsize if way is None else 2)
     few_rows = 2 * amx.ROWS if way is not None and way.kind == "amx" else FEW_ROWS
     if threads == 1 or batch * weights < LITTLE_WORK // 8:

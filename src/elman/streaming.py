@@ -1,0 +1,329 @@
+"""``Stream``: a recurrent model fed one step at a time, its state carried in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .cell import Cell
+from .engine.step import Step, autocasts_to_bf16, make_step, surroundings
+from .engine.steps import default_state, read_result
+from .errors import UserError
+from .layers import Recurrent
+from .nn import GRU, LSTM, RNN
+from .structure import State, describe, leaves, map_leaves, rebuild, same_shapes, where_rows
+
+Inputs = tuple[Tensor, ...]
+Place = tuple[dict[str, Any], str]
+"""Where a module keeps a parameter or buffer: its dictionary, and the name there."""
+
+
+class Stream:
+    """A model that is fed one step at a time: ``y_t = stream(x_t)``, without gradients and in evaluation mode.
+
+    x_t is (B, I), or ids (B,) where the model takes ids, or a tuple where a cell takes several inputs; y_t is (B, O), a
+    new tensor each time. Parameters may change between two steps, by an optimiser or by loading others, and the next
+    step sees it; only what is written in place through ``.data``, of which PyTorch keeps no record, it does not see.
+    Everything else of the model stays as it was when the stream was made.
+
+    The step of each layer is one compiled function, called directly, its weights laid out in advance; what a model has
+    around its layers runs in PyTorch. What cannot be compiled runs there too, and ``reason`` says why. A stream belongs
+    to one thread at a time.
+
+    Args:
+        model: an ``elman.Cell``; PyTorch's three cells; a module ``step(x_t, state)`` with
+            ``initial_state(batch_size)``; an ``elman.Recurrent``, a drop-in or PyTorch's own layer, of one direction; or
+            a model with such layers in it, ``model(x, state) -> (output, state)`` with x (T, B, ...), or (B, T, ...)
+            where its layers are ``batch_first``.
+        batch_size: rows B, so many sequences side by side; default 1.
+
+    Raises ``UserError`` for a bidirectional layer, for a step without a start state, and for an x_t or a state that does
+    not fit.
+
+    >>> from elman.cells import GRU
+    >>> stream = Stream(GRU(3, 5), batch_size=2)
+    >>> y = stream(torch.randn(2, 3))
+    >>> y.shape, torch.equal(stream.state, y)
+    (torch.Size([2, 5]), True)
+    >>> stream.reset(rows=[0])
+    >>> stream.state.abs().sum(-1) > 0
+    tensor([False,  True])
+    """
+
+    def __init__(self, model: nn.Module, batch_size: int = 1) -> None:
+        if not isinstance(model, nn.Module):
+            raise UserError(f"Stream got a {type(model).__name__}; give a torch.nn.Module: a cell, a layer or a model")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise UserError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
+        self.batch_size = batch_size
+        self._carrier: _Layers | _Model
+        if _layers_of(model) is None and _takes_sequences(model):
+            self._carrier = _Model(model, batch_size)
+        else:
+            evaluated = in_evaluation(model)
+            self._carrier = _Layers(_layers_of(evaluated) or _one_cell(evaluated), batch_size)
+        self._step = self._carrier.step
+
+    def __call__(self, x_t: Tensor | Inputs) -> Tensor:
+        """The output (B, O) of the next step, whose input is x_t (B, ...)."""
+        return self._step(x_t)
+
+    def reset(self, rows: int | Sequence[int] | Sequence[bool] | Tensor | None = None) -> None:
+        """All rows, or those given by number or as a mask (B,), begin anew with the next step."""
+        self._carrier.reset(None if rows is None else _mask(rows, self.batch_size))
+
+    @property
+    def state(self) -> State:
+        """A copy of the state, in the model's structure; set it to go on from there.
+
+        ``None`` before the first step of a model without ``initial_state``.
+        """
+        return map_leaves(Tensor.clone, self._carrier.state())
+
+    @state.setter
+    def state(self, state: State) -> None:
+        now = self._carrier.state()
+        if now is not None and not same_shapes(state, now):
+            raise UserError(f"got the state {describe(state)}; that of this stream is {describe(now)}")
+        self._carrier.set_state(map_leaves(lambda leaf: leaf.detach().clone(), state))
+
+    @property
+    def reason(self) -> str:
+        """Why layers ran in PyTorch at the last step; empty where all were compiled, and before the first step."""
+        return self._carrier.reason
+
+
+def _mask(rows: Any, batch: int) -> Tensor:
+    """Rows given by number or as a mask, as a mask (B,)."""
+    chosen = torch.as_tensor(rows).flatten().cpu()
+    if chosen.dtype == torch.bool and len(chosen) == batch:
+        return chosen
+    if chosen.dtype == torch.bool or chosen.is_floating_point() and len(chosen):
+        raise UserError(f"rows is {chosen.dtype} {tuple(chosen.shape)}; expected row numbers, or a bool mask ({batch},)")
+    if len(chosen) and not -batch <= int(chosen.min()) <= int(chosen.max()) < batch:
+        raise UserError(f"rows go from {int(chosen.min())} to {int(chosen.max())}; this stream has {batch} rows")
+    mask = torch.zeros(batch, dtype=torch.bool)
+    mask[chosen.long()] = True
+    return mask
+
+
+# What the layers of a module are
+
+
+@dataclass
+class _Chain:
+    """The layers of a stack as cells, bottom up, and how its state is joined from theirs and split into these.
+
+    ``cells`` makes them of the parameters that there are now, and ``places`` is where these are kept.
+    """
+
+    cells: Callable[[], list[nn.Module]]
+    places: list[Place]
+    start: Callable[[int], State]
+    join: Callable[[list[State]], State]
+    split: Callable[[State], Sequence[State]]
+
+
+def _one_cell(cell: nn.Module) -> _Chain:
+    if not hasattr(cell, "initial_state") and not isinstance(cell, nn.RNNCell | nn.GRUCell | nn.LSTMCell):
+        raise UserError(f"{type(cell).__name__} has no start state; give it a method initial_state(batch_size)")
+    places = [place for each in cell.modules() for place in _places(each)]
+    return _Chain(lambda: [cell], places, lambda batch: default_state(cell, batch), lambda s: s[0], lambda s: [s])
+
+
+def _places(module: nn.Module) -> list[Place]:
+    groups = module._parameters, module._buffers
+    return [(group, name) for group in groups for name, tensor in group.items() if tensor is not None]
+
+
+def _layers_of(module: nn.Module) -> _Chain | None:
+    """The layers of a stack of cells; ``None`` for any other module. Raises ``UserError`` for two directions."""
+    if isinstance(module, Recurrent) and type(module).forward is Recurrent.forward:
+        if len(module.layers[0]) > 1:  # type: ignore[arg-type]
+            raise _two_directions(module)
+        cells: list[nn.Module] = [layer[0] for layer in module.layers]  # type: ignore[index]
+        places = [place for each in module.modules() for place in _places(each)]
+        return _Chain(lambda: cells, places, module.initial_state, tuple, list)
+    if isinstance(module, nn.RNNBase) and type(module).forward in _FORWARDS and not module.proj_size:
+        if module.bidirectional:
+            raise _two_directions(module)
+        return _Chain(
+            lambda: _cells_of(module),
+            _places(module),
+            lambda batch: _stacked([default_state(cell, batch) for cell in _cells_of(module)]),
+            _stacked,
+            lambda state: [map_leaves(lambda leaf, k=k: leaf[k], state) for k in range(module.num_layers)],  # type: ignore[misc]
+        )
+    return None
+
+
+_DROP_INS: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN, "RNN_RELU": RNN}
+_FORWARDS = {kind.forward for kind in (LSTM, GRU, RNN, nn.LSTM, nn.GRU, nn.RNN)}
+
+
+def _two_directions(module: nn.Module) -> UserError:
+    return UserError(
+        f"{type(module).__name__} is bidirectional: backwards it begins at the end of a sequence, which a stream does "
+        "not know yet; use one direction, or give the model whole sequences"
+    )
+
+
+def _cells_of(module: nn.RNNBase) -> list[nn.Module]:
+    kind = _DROP_INS[module.mode]
+    sizes = [module.input_size] + [module.hidden_size] * (module.num_layers - 1)
+    return [
+        kind._cell(module, size).with_parameters(kind._parameters_of(module, layer, ""))
+        for layer, size in enumerate(sizes)
+    ]
+
+
+def _stacked(states: list[State]) -> State:
+    """Layers' states as ``torch.nn`` has them, (L, B, H)."""
+    tensors = [torch.stack(each) for each in zip(*map(leaves, states), strict=True)]
+    return tensors[0] if isinstance(states[0], Tensor) else tuple(tensors)
+
+
+def _takes_sequences(module: nn.Module) -> bool:
+    declared = getattr(module, "takes_sequences", None)
+    if declared is not None or isinstance(module, Cell):
+        return bool(declared)
+    return any(getattr(each, "takes_sequences", False) or isinstance(each, nn.RNNBase) for each in module.modules())
+
+
+# Their steps, compiled
+
+
+class _Steps:
+    """The steps of a chain of layers for inputs of one kind: ``y, new = run(inputs, old)``, states as leaves by layer.
+
+    Leaves are contiguous. ``reason`` says why the steps are not compiled.
+    """
+
+    def __init__(self, chain: _Chain) -> None:
+        self.chain = chain
+        self.reason = ""
+        self.compiled: list[Step] | None = None
+        self._likes: Sequence[State] = ()
+        self._is_tuple = False
+        self._kinds: list[tuple[torch.Size, torch.dtype]] = []
+        self._surroundings: tuple[Any, ...] = ()
+        self._seen: list[tuple[dict[str, Any], str, Tensor, int, int]] = []
+        self._held: list[Tensor] = []
+
+    def fit(self, inputs: Inputs) -> bool:
+        """Whether they are made for such inputs, and nothing has changed since."""
+        if len(inputs) != len(self._kinds):
+            return False
+        for x, (shape, dtype) in zip(inputs, self._kinds, strict=True):
+            if type(x) is not Tensor or x.dtype is not dtype or x.shape != shape:
+                return False
+            if not x.is_cpu or not x.is_contiguous() or x.is_neg():
+                return False
+        if surroundings() != self._surroundings:
+            return False
+        for group, name, tensor, version, address in self._seen:
+            if group.get(name) is not tensor or tensor._version != version or tensor.data_ptr() != address:
+                return False
+        return True
+
+    def make(self, inputs: Inputs, states: Sequence[State], *, is_tuple: bool) -> None:
+        """Makes them for inputs (B, ...) and states like these."""
+        tensors = [(group, name, group[name]) for group, name in self.chain.places if group.get(name) is not None]
+        self._kinds = [(x.shape, x.dtype) for x in inputs]
+        self._surroundings = surroundings()
+        self._likes, self._is_tuple = states, is_tuple
+        self._seen, self._held, self.compiled, self.reason = [], [], None, ""
+        if any(tensor.is_inference() for _, _, tensor in tensors):
+            self.reason = "parameters made in inference mode do not tell when they change"
+            return
+        compiled: list[Step] = []
+        for cell, state in zip(self.chain.cells(), states, strict=True):
+            step, self.reason = make_step(cell, inputs, state, is_tuple=is_tuple)
+            if step is None:
+                return
+            compiled.append(step)
+            old = [leaf.contiguous() for leaf in leaves(state)]
+            inputs = (step(inputs, old, [torch.empty_like(leaf) for leaf in old]), *inputs[1:])
+        self.compiled = compiled
+        # A tensor that shares its memory keeps it, so that no other can come to lie at the same address unnoticed.
+        self._held = [tensor.detach() for _, _, tensor in tensors]
+        self._seen = [(*each, each[2]._version, each[2].data_ptr()) for each in tensors]
+
+    def run(
+        self, inputs: Inputs, old: list[list[Tensor]], spare: list[list[Tensor]] | None = None
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """One step of all layers; compiled ones write the new state to ``spare``, or to new tensors."""
+        if self.compiled is None:
+            return self._run_in_pytorch(inputs, old)
+        new = spare or [[torch.empty_like(leaf) for leaf in layer] for layer in old]
+        for step, before, after in zip(self.compiled, old, new, strict=True):
+            y = step(inputs, before, after)
+            inputs = (y, *inputs[1:])
+        return y, new
+
+    def _run_in_pytorch(self, inputs: Inputs, old: list[list[Tensor]]) -> tuple[Tensor, list[list[Tensor]]]:
+        y, *extras = inputs
+        new = []
+        with torch.no_grad():
+            for cell, like, before in zip(self.chain.cells(), self._likes, old, strict=True):
+                state = rebuild(like, before)
+                y, after = read_result(cell, cell((y, *extras) if self._is_tuple else y, state), state)
+                new.append(leaves(after))
+            return y.clone(), new  # which may be part of the state
+
+
+# Who carries the state
+
+
+class _Layers:
+    """Carries the state of a chain of layers."""
+
+    def __init__(self, chain: _Chain, batch: int) -> None:
+        self._chain, self._batch = chain, batch
+        self._steps = _Steps(chain)
+        start = self._start()
+        self._likes = chain.split(start)
+        self._state = [_own(leaves(state)) for state in self._likes]
+        # Between two steps nobody reads the state before: the next one is written there.
+        self._spare: list[list[Tensor]] | None = None
+        self._kind = _kind_of(chain.places)
+
+    @property
+    def reason(self) -> str:
+        return self._steps.reason
+
+    def step(self, x: Tensor | Inputs) -> Tensor:
+        inputs = x if isinstance(x, tuple) else (x,)
+        if not self._steps.fit(inputs):
+            inputs = self._made_fit(inputs, is_tuple=isinstance(x, tuple))
+        y, new = self._steps.run(inputs, self._state, self._spare)
+        self._state, self._spare = new, self._state
+        return y
+
+    def state(self) -> State:
+        return self._chain.join([rebuild(like, layer) for like, layer in zip(self._likes, self._state, strict=True)])
+
+    def set_state(self, state: State) -> None:
+        given = [leaves(layer) for layer in self._chain.split(state)]
+        self._state = [
+            [leaf.to(old).contiguous() for leaf, old in zip(*pair, strict=True)]
+            for pair in zip(given, self._state, strict=True)
+        ]
+
+    def reset(self, rows: Tensor | None) -> None:
+        start = self._start()
+        if rows is not None:
+            start = where_rows_of(rows, self._chain.split(start), self._state)
+        self.set_state(start)
+
+    def _start(self) -> State:
+        with torch.no_grad():
+            return self._chain.start(self._batch)
+
+    def _made_fit(self, inputs: Inputs, *, is_tuple: bool) -> Inputs:
+        inputs = tuple(_checked(x, self._batch) for x in inputs)
+        return inputs
