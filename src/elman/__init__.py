@@ -9,5 +9,6 @@ from .layers import Recurrent as Recurrent
 from .nn import GRU as GRU
 from .nn import LSTM as LSTM
 from .nn import RNN as RNN
+from .streaming import Stream as Stream
 from .tasks import LanguageModel as LanguageModel
 from .tbptt import TBPTT as TBPTT

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from .cell import Cell
-from .engine.step import Step, autocasts_to_bf16, make_step, surroundings
+from .engine.dispatch import autocasts_to_bf16
+from .engine.step import Step, make_step, surroundings
 from .engine.steps import default_state, read_result
 from .errors import UserError
 from .layers import Recurrent
@@ -103,7 +105,9 @@ def _mask(rows: Any, batch: int) -> Tensor:
     if chosen.dtype == torch.bool and len(chosen) == batch:
         return chosen
     if chosen.dtype == torch.bool or chosen.is_floating_point() and len(chosen):
-        raise UserError(f"rows is {chosen.dtype} {tuple(chosen.shape)}; expected row numbers, or a bool mask ({batch},)")
+        raise UserError(
+            f"rows is {chosen.dtype} {tuple(chosen.shape)}; expected row numbers, or a bool mask ({batch},)"
+        )
     if len(chosen) and not -batch <= int(chosen.min()) <= int(chosen.max()) < batch:
         raise UserError(f"rows go from {int(chosen.min())} to {int(chosen.max())}; this stream has {batch} rows")
     mask = torch.zeros(batch, dtype=torch.bool)
@@ -253,6 +257,11 @@ class _Steps:
         self._held = [tensor.detach() for _, _, tensor in tensors]
         self._seen = [(*each, each[2]._version, each[2].data_ptr()) for each in tensors]
 
+    def take(self, states: Sequence[State]) -> bool:
+        """Whether they take such states."""
+        kinds = [[(leaf.shape, leaf.dtype, leaf.is_neg()) for leaf in leaves(state)] for state in states]
+        return kinds == [[(leaf.shape, leaf.dtype, False) for leaf in leaves(like)] for like in self._likes]
+
     def run(
         self, inputs: Inputs, old: list[list[Tensor]], spare: list[list[Tensor]] | None = None
     ) -> tuple[Tensor, list[list[Tensor]]]:
@@ -273,7 +282,7 @@ class _Steps:
                 state = rebuild(like, before)
                 y, after = read_result(cell, cell((y, *extras) if self._is_tuple else y, state), state)
                 new.append(leaves(after))
-            return y.clone(), new  # which may be part of the state
+            return y.clone(), new  # apart from the state
 
 
 # Who carries the state
@@ -285,12 +294,12 @@ class _Layers:
     def __init__(self, chain: _Chain, batch: int) -> None:
         self._chain, self._batch = chain, batch
         self._steps = _Steps(chain)
-        start = self._start()
-        self._likes = chain.split(start)
-        self._state = [_own(leaves(state)) for state in self._likes]
-        # Between two steps nobody reads the state before: the next one is written there.
+        self._likes = chain.split(self._start())
+        self._state = [_owned(leaves(like)) for like in self._likes]
+        # Nobody reads the state before the last step any more: the next one is written there.
         self._spare: list[list[Tensor]] | None = None
         self._kind = _kind_of(chain.places)
+        self._input_size = getattr(chain.cells()[0], "input_size", None)
 
     @property
     def reason(self) -> str:
@@ -305,25 +314,212 @@ class _Layers:
         return y
 
     def state(self) -> State:
-        return self._chain.join([rebuild(like, layer) for like, layer in zip(self._likes, self._state, strict=True)])
+        return self._chain.join(self._by_layer())
 
     def set_state(self, state: State) -> None:
-        given = [leaves(layer) for layer in self._chain.split(state)]
-        self._state = [
-            [leaf.to(old).contiguous() for leaf, old in zip(*pair, strict=True)]
-            for pair in zip(given, self._state, strict=True)
-        ]
+        self._take([leaves(layer) for layer in self._chain.split(state)])
 
     def reset(self, rows: Tensor | None) -> None:
-        start = self._start()
-        if rows is not None:
-            start = where_rows_of(rows, self._chain.split(start), self._state)
-        self.set_state(start)
+        start = [leaves(layer) for layer in self._chain.split(self._start())]
+        self._take(start if rows is None else where_rows(rows.to(_device(start)), start, self._state))
 
     def _start(self) -> State:
         with torch.no_grad():
-            return self._chain.start(self._batch)
+            start = self._chain.start(self._batch)
+        if any(leaf.dim() == 0 for leaf in leaves(start)):
+            raise UserError(f"the start state is {describe(start)}; expected tensors (B, ...)")
+        return start
+
+    def _by_layer(self) -> list[State]:
+        return [rebuild(like, layer) for like, layer in zip(self._likes, self._state, strict=True)]
+
+    def _take(self, state: list[list[Tensor]]) -> None:
+        pairs = zip(state, self._state, strict=True)
+        self._state = [_owned(leaf.to(old) for leaf, old in zip(*pair, strict=True)) for pair in pairs]
 
     def _made_fit(self, inputs: Inputs, *, is_tuple: bool) -> Inputs:
         inputs = tuple(_checked(x, self._batch) for x in inputs)
+        size, x = self._input_size, inputs[0] if inputs else None
+        if isinstance(size, int) and x is not None and x.is_floating_point() and x.shape != (self._batch, size):
+            raise UserError(f"x_t is {tuple(x.shape)}; expected (B, I) = {(self._batch, size)}")
+        cell = self._chain.cells()[0]
+        if isinstance(cell, Cell) and len(inputs) != len(cell.inputs):
+            raise UserError(f"got {len(inputs)} inputs; {type(cell).__name__} takes {', '.join(cell.inputs)}")
+        if not self._steps.fit(inputs):
+            kind = _kind_of(self._chain.places)
+            move = kind if kind != self._kind else None
+            self._state = [_owned(leaf if move is None else leaf.to(*move) for leaf in layer) for layer in self._state]
+            self._spare, self._kind = None, kind
+            self._steps.make(inputs, self._by_layer(), is_tuple=is_tuple)
         return inputs
+
+
+class _Model:
+    """Carries the state of a model of sequences, which is called with sequences of one step."""
+
+    def __init__(self, model: nn.Module, batch: int) -> None:
+        self._net, self._steps = listener(model)
+        self._batch = batch
+        self._axis = int(any(getattr(each, "batch_first", False) for each in model.modules()))
+        self._places = [place for each in self._net.modules() for place in _places(each)]
+        self._kind = _kind_of(self._places)
+        self._state = self._start()
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(dict.fromkeys(steps.reason for steps in self._steps if steps.reason))
+
+    def step(self, x: Tensor | Inputs) -> Tensor:
+        inputs = tuple(_checked(each, self._batch) for each in (x if isinstance(x, tuple) else (x,)))
+        sequences = tuple(each.unsqueeze(self._axis) for each in inputs)
+        self._move()
+        with torch.no_grad():
+            result = self._net(sequences if isinstance(x, tuple) else sequences[0], self._state)
+            if not isinstance(result, tuple | list) or len(result) != 2 or not isinstance(result[0], Tensor):
+                raise UserError(f"{type(self._net).__name__} returned {describe(result)}; expected (output, state)")
+            y, state = result
+            if y.dim() < 2 or y.shape[self._axis] != 1 or y.shape[1 - self._axis] != self._batch:
+                expected = f"({self._batch}, 1, ...)" if self._axis else f"(1, {self._batch}, ...)"
+                raise UserError(f"{type(self._net).__name__} gave {tuple(y.shape)} for one step; expected {expected}")
+            self._state = state
+            return y.select(self._axis, 0).clone()  # apart from the state
+
+    def state(self) -> State:
+        return self._state
+
+    def set_state(self, state: State) -> None:
+        self._state = map_leaves(Tensor.clone, state)
+
+    def reset(self, rows: Tensor | None) -> None:
+        start = self._start()
+        if rows is not None and self._state is not None:
+            start = map_leaves(torch.zeros_like, self._state) if start is None else start
+            if any(leaf.shape[:1] != (self._batch,) for leaf in leaves(self._state)):
+                raise UserError(
+                    f"single rows cannot be reset in the state {describe(self._state)}: for a batch of {self._batch} "
+                    "its tensors are to be (B, ...), as those of elman.Recurrent are"
+                )
+            start = where_rows(rows.to(_device(start)), start, self._state)
+        self._state = start
+
+    def _start(self) -> State:
+        initial_state: Any = getattr(self._net, "initial_state", None)
+        with torch.no_grad():
+            return None if initial_state is None else initial_state(self._batch)
+
+    def _move(self) -> None:
+        """The state goes with the parameters to another dtype or device."""
+        kind = _kind_of(self._places)
+        if kind != self._kind and kind is not None:
+            move = lambda leaf: leaf.to(*kind) if leaf.is_floating_point() else leaf.to(kind[1])  # noqa: E731
+            self._state = map_leaves(move, self._state)
+        self._kind = kind
+
+
+def _owned(tensors: Any) -> list[Tensor]:
+    return [each.detach().clone(memory_format=torch.contiguous_format) for each in tensors]
+
+
+def _device(state: State) -> torch.device:
+    return next((leaf.device for leaf in leaves(state)), torch.device("cpu"))
+
+
+def _kind_of(places: list[Place]) -> tuple[torch.dtype, torch.device] | None:
+    """The dtype and device of parameters, as told by the first of them."""
+    for group, name in places:
+        tensor = group.get(name)
+        if tensor is not None and tensor.is_floating_point():
+            return tensor.dtype, tensor.device
+    return None
+
+
+def _checked(x: Any, batch: int) -> Tensor:
+    """An input of one step, contiguous and without a history."""
+    if not isinstance(x, Tensor):
+        raise UserError(f"x_t is a {type(x).__name__}; expected a tensor (B, ...) with B = {batch}")
+    if x.dim() == 0 or x.shape[0] != batch:
+        raise UserError(f"x_t is {tuple(x.shape)}; expected (B, ...) with B = {batch}: one step, without a time axis")
+    if x.dtype == torch.bfloat16 and autocasts_to_bf16():  # what a layer before has rounded
+        x = x.float()
+    return x.detach().resolve_neg().contiguous()
+
+
+# Models with layers in them
+
+
+def in_evaluation(
+    module: nn.Module,
+    around: Callable[[nn.Module], None] = lambda module: None,
+    known: dict[int, nn.Module] | None = None,
+) -> nn.Module:
+    """A copy of a module in evaluation mode whose parameters and buffers are the module's own, now and later.
+
+    ``around`` is shown each module of the copy, and may change it.
+
+    >>> layer = nn.Dropout()
+    >>> in_evaluation(layer).training, layer.training
+    (False, True)
+    """
+    known = {} if known is None else known
+    if id(module) not in known:
+        known[id(module)] = copy = object.__new__(type(module))
+        vars(copy).update(vars(module))
+        vars(copy)["training"] = False
+        vars(copy)["_modules"] = {
+            name: None if child is None else in_evaluation(child, around, known)
+            for name, child in module._modules.items()
+        }
+        around(copy)
+    return known[id(module)]
+
+
+def listener(model: nn.Module) -> tuple[nn.Module, list[_Steps]]:
+    """A copy of a model as `in_evaluation` makes it, whose recurrent layers take single steps compiled, and these.
+
+    It is to be called without gradients.
+    """
+    all_steps: list[_Steps] = []
+
+    def around(module: nn.Module) -> None:
+        chain = _layers_of(module)
+        if chain is not None:
+            steps = _Steps(chain)
+            all_steps.append(steps)
+            vars(module)["forward"] = _forward_of(module, steps)
+
+    return in_evaluation(model, around), all_steps
+
+
+def _forward_of(module: Any, steps: _Steps) -> Callable[..., Any]:
+    """A layer's call that takes a sequence of one step by the compiled steps, and any other as before."""
+    chain, axis, plain = steps.chain, int(module.batch_first), type(module).forward
+    handed_out: tuple[State, Sequence[State], list[list[Tensor]]] = (None, [], [])  # last: joined, by layer, as leaves
+
+    def forward(x: Any, states: State = None, **options: Any) -> Any:
+        nonlocal handed_out
+        is_tuple = isinstance(x, tuple)
+        sequences = x if is_tuple else (x,)
+        asked = any(option is not None and option is not False for option in options.values())
+        if asked or isinstance(x, PackedSequence) or not all(_is_one_step(each, axis) for each in sequences):
+            return plain(module, x, states, **options)
+        inputs = tuple(each.select(axis, 0) for each in sequences)
+        ours = states is not None and states is handed_out[0]
+        layers = handed_out[1] if ours else chain.split(chain.start(len(inputs[0])) if states is None else states)
+        if not steps.fit(inputs):
+            ours, inputs = False, tuple(_checked(each, len(each)) for each in inputs)
+            if not steps.fit(inputs):
+                steps.make(inputs, layers, is_tuple=is_tuple)
+        if steps.compiled is None or not (ours or steps.take(layers)):
+            return plain(module, x, states, **options)
+        old = handed_out[2] if ours else [[leaf.contiguous() for leaf in leaves(layer)] for layer in layers]
+        y, new = steps.run(inputs, old)
+        layers = [rebuild(layer, each) for layer, each in zip(layers, new, strict=True)]
+        after = chain.join(layers)
+        handed_out = after, layers, new
+        return y.unsqueeze(axis), after
+
+    return forward
+
+
+def _is_one_step(x: Any, axis: int) -> bool:
+    return isinstance(x, Tensor) and x.dim() > 1 and x.shape[axis] == 1

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 import elman
 from elman.cell import Cell
 from elman.cells import GRU, LSTM, RNN, SCRN, CoupledLSTM, GRUResetBefore, PeepholeLSTM
-from elman.errors import UserError
 from elman.engine import programs
+from elman.errors import UserError
 from elman.structure import leaves
 
 Same = Callable[..., None]
@@ -223,7 +223,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "state stays": lambda m, x, h: (x @ m.w + h, h),
     "columns counted from the end": lambda m, x, h: torch.tanh(torch.cat([h[:, -2:], h[:, :-2]], -1) + x),
     "columns past the end": lambda m, x, h: torch.tanh(torch.cat([h[:, 2:9], h[:, 0:2], h[:, 7:9]], -1) + x),
-    "columns set": lambda m, x, h: torch.tanh(torch.slice_scatter(h @ m.w, x[:, :2], 1, -2) + x),
+    "columns set": lambda m, x, h: torch.tanh(torch.slice_scatter(h @ m.w, x[:, :2], 1, -3, -1) + x),
     "largest of what is computed": lambda m, x, h: (
         (t := torch.tanh(h) * m.b) - 0.3 * t.amax(-1, keepdim=True) + 0.1 * x
     ),

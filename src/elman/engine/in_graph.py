@@ -9,7 +9,6 @@ graph, and the loop an operator.
 
 from __future__ import annotations
 
-import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -120,14 +119,14 @@ def _taken_apart(module: Any, parameters: list[Tensor], buffers: list[Tensor]) -
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):
         return all(_is_plain(each) for each in value)
     return isinstance(value, _PLAIN)
 
 
 def _fixed(value: Any) -> Any:
     """The value with its numbers inside slices: to dynamo a number may be a symbol, what a slice holds never is."""
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):
         return [type(value), *[_fixed(each) for each in value]]
     return slice(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -182,12 +181,12 @@ def _kinds(tensors: Sequence[Tensor], free: int) -> list[Any]:
     ]
 
 
-def _example(kind: Any, generator: torch.Generator) -> Tensor:
+def _example(kind: Any) -> Tensor:
     _, _, dtype, free, sizes = kind
     shape = [1] * free + [size.stop for size in sizes]
-    if dtype.is_floating_point:
-        return torch.randn(shape, generator=generator, dtype=dtype)
-    return torch.zeros(shape, dtype=dtype)
+    if not dtype.is_floating_point:
+        return torch.zeros(shape, dtype=dtype, device="cpu")
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype, device="cpu")
 
 
 @torch.compiler.assume_constant_result
@@ -207,22 +206,11 @@ def _program_of(
     # While dynamo traces, these two are as they will be when the graph runs.
     if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
         return "", "a transform of torch.func (vmap, grad, jvp) is under way"
-    found: list[tuple[str, str]] = []
-
-    def find() -> None:
-        generator = torch.Generator().manual_seed(0)
-        parameters, buffers, inputs, states = ([_example(kind, generator) for kind in group] for group in kinds)
-        module = _put_together(parts, iter(parameters), iter(buffers))
-        state = _filled(outline, iter(states))
-        try:
-            found.append(
-                (register(prepare(module, inputs, state, is_tuple=is_tuple, all_states=all_states).program), "")
-            )
-        except Refused as reason:
-            found.append(("", str(reason)))
-
-    # The modes that are on while dynamo traces belong to its thread.
-    thread = threading.Thread(target=find)
-    thread.start()
-    thread.join()
-    return found[0] if found else ("", "its module could not be put together again")
+    parameters, buffers, inputs, states = ([_example(kind) for kind in group] for group in kinds)
+    module = _put_together(parts, iter(parameters), iter(buffers))
+    state = _filled(outline, iter(states))
+    try:
+        prepared = prepare(module, inputs, state, is_tuple=is_tuple, all_states=all_states)
+    except Refused as reason:
+        return "", str(reason)
+    return register(prepared.program), ""

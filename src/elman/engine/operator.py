@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from .reuse import Place, columns_read, find_places
 from .split import Split, needed, split
 from .trace import Graph, Refused, Value, operator_name, trace
 from .verify import verify
+
+CHUNK_BYTES = 16 << 20  # of what is computed before the loop at a time, where nothing is kept for a gradient
 
 
 class Kernel(Protocol):
@@ -197,6 +200,15 @@ def scan_compiled(
     ``_Loop.apply`` while a graph is traced, when tensors have no data.
     """
     time, batch = inputs[0].shape[:2]
+    recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (*parameters, *inputs, *states))
+    if loop is None and not recorded and lengths is None:
+        row = sum(width(value) for value in program.stepped) * states[0].element_size()
+        steps = max(CHUNK_BYTES // max(row * batch, 1), 1)
+        if steps < time:
+            run = functools.partial(
+                scan_compiled, program, kernel, parameters, reverse=reverse, reset_states=reset_states, bf16=bf16
+            )
+            return _in_chunks(run, steps, inputs, states, resets, reverse=reverse)
     known = dict(zip(program.parameters, parameters, strict=True))
     known |= {value: each.flatten(0, 1) for value, each in zip(program.inputs, inputs, strict=True)}
     evaluate(program.parts.once, known, time * batch, bf16=bf16)
@@ -223,6 +235,25 @@ def scan_compiled(
         idle = _idle(time, lengths)
         results = [each.masked_fill(idle.view(time, batch, *[1] * (each.dim() - 2)), 0) for each in results]
     return results, list(final)
+
+
+def _in_chunks(
+    run: Callable[..., tuple[list[Tensor], list[Tensor]]],
+    steps: int,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    resets: Tensor | None,
+    *,
+    reverse: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """A scan some steps at a time, so that what is computed before the loop is still in the cache in it."""
+    begins = range(0, len(inputs[0]), steps)
+    found: dict[int, list[Tensor]] = {}
+    for begin in reversed(begins) if reverse else begins:
+        piece = slice(begin, begin + steps)
+        some = None if resets is None else resets[piece]
+        found[begin], states = run([each[piece] for each in inputs], states, resets=some)
+    return [torch.cat(each) for each in zip(*(found[begin] for begin in begins), strict=True)], list(states)
 
 
 @dataclass

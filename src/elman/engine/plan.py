@@ -77,8 +77,9 @@ class Plan:
         return "\n".join(lines)
 
     def fingerprint(self) -> str:
-        """Everything that the code of a plan is made from, values by number: names and lines of Python do not matter."""
-        values = [*self.core.inputs, *self.core.values]
+        """Everything that the code of a plan is made from, values by number; names and lines do not matter."""
+        # No step may read a state, but it is carried all the same.
+        values = list(dict.fromkeys([*self.states, *self.core.inputs, *self.core.values]))
         numbers: dict[Value, Any] = {value: f"%{number}" for number, value in enumerate(values)}
         made = [(str(v.op), hashable(v.args, numbers), hashable(v.kwargs, numbers), v.shape, v.dtype) for v in values]
         groups = [self.core.outputs, self.states, self.stepped, self.whole, self.outputs, self.scratch]

@@ -43,9 +43,12 @@ def _renew_lock() -> None:
 
 
 class _Making(threading.local):
-    """Whether this thread is there to make a program."""
+    """Whether this thread makes a program."""
 
     now = False
+
+    def begin(self) -> None:
+        self.now = True
 
 
 _making = _Making()
@@ -104,8 +107,8 @@ def prepare(
     )
     with _tracing:
         if key not in _programs:
-            # In a thread of its own, where autocast, hooks on saved tensors or a compiler's tracing are not on.
-            with ThreadPoolExecutor(1, initializer=vars(_making).update, initargs=({"now": True},)) as other_thread:
+            # In a thread of its own, where hooks on saved tensors, autocast or a compiler's tracing are not on.
+            with ThreadPoolExecutor(1, initializer=_making.begin) as other_thread:
                 made = other_thread.submit(_made, cell, named, inputs, state, is_tuple, all_states)
             _programs[key] = made.result()
             while len(_programs) > _KEPT:

@@ -61,11 +61,11 @@ def find_places(
         for buffer, base in dict.fromkeys((read.buffer, read.begin - stores[0][1]) for read in reads):
             columns = [_Read(number, buffer, base + offset, size) for number, offset, size in stores]
             fits = base >= 0 and output.dtype == buffer.dtype and columns[-1].begin + columns[-1].width <= width(buffer)
-            if fits and not any(_overlap(a, b) and a != b for a in columns for b in reads):
-                if not any(_overlap(a, b) for a in columns for b in taken):
-                    found[output] = buffer, base
-                    taken += columns
-                    break
+            free = not any(_overlap(a, b) for a in columns for b in taken)
+            if fits and free and not any(_overlap(a, b) and a != b for a in columns for b in reads):
+                found[output] = buffer, base
+                taken += columns
+                break
     return found
 
 

@@ -10,9 +10,10 @@ import ctypes
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..structure import State, leaves
 from .cpu.emit import check
@@ -64,7 +65,7 @@ def _pulled_together(program: Program) -> tuple[list[Value], list[Value], list[V
     outside = ancestors(value for value in values if value not in of_state and not _fits(value))
     before = [value for value in values if value in outside]
     for value in parts.post.values:
-        if not _fits(value) or not outside.isdisjoint(value.inputs) and value in of_state:
+        if not _fits(value) or (value in of_state and not outside.isdisjoint(value.inputs)):
             outside.add(value)
     inside = [value for value in values if value not in outside]
     return before, inside, [value for value in parts.post.values if value in outside]
@@ -73,8 +74,9 @@ def _pulled_together(program: Program) -> tuple[list[Value], list[Value], list[V
 def _fits(value: Value) -> bool:
     """Whether this is work on rows of numbers that the loop knows."""
     numbers = all(each.dtype.is_floating_point or each.dtype == torch.bool for each in (value, *value.inputs))
+    rows = value.by_row and len(value.shape) <= 2
     product = value.op in PRODUCTS and not weight(value).by_row
-    return value.by_row and len(value.shape) <= 2 and numbers and (product or is_pointwise(value) or is_reduction(value))
+    return numbers and rows and (product or is_pointwise(value) or is_reduction(value))
 
 
 def _cut(program: Program, before: list[Value], inside: list[Value], after: list[Value]) -> WholeStep:
@@ -194,6 +196,12 @@ class Step:
         else:
             self._counter[:] = array("q", [0] * 16)
             parallel(self._loop.address, self._address.value or 0, self._threads)
+
+
+def surroundings() -> tuple[Any, ...]:
+    """What decides how a step is compiled besides its tensors: threads, autocast, and modes that want to see it."""
+    autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+    return torch.get_num_threads(), autocast, torch._C._len_torch_dispatch_stack()
 
 
 def make_step(

@@ -53,7 +53,7 @@ def tidy(graph: Graph) -> Graph:
 
 
 def _once_each(graph: Graph) -> Graph:
-    """Every value that is computed twice computed once: of two biases added to one gate the gradient is the same sum."""
+    """What is computed twice computed once: of two biases added to one gate the gradient is the same sum."""
     first: dict[Any, Value] = {}
     same: dict[Value, Value] = {}
     for value in graph.values:

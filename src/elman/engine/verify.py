@@ -34,9 +34,9 @@ def verify(graph: Graph, step: Callable[..., Sequence[Tensor]], examples: Sequen
         generator = torch.Generator().manual_seed(0)
         moved = [_moved(each, value.by_row, generator) for each, value in zip(examples, graph.inputs, strict=True)]
         known = dict(zip(graph.inputs, moved, strict=True))
-        evaluate(graph, known, _ROWS)
-        traced = [known[value] for value in graph.outputs]
         try:
+            evaluate(graph, known, _ROWS)
+            traced = [known[value] for value in graph.outputs]
             made = list(step(*moved))
             wanted = [each for each in moved if each.requires_grad]
             weights = [torch.randn(each.shape, generator=generator, dtype=torch.float64) for each in made]

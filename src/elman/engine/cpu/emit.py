@@ -49,10 +49,10 @@ _COMBINE: dict[Any, tuple[float, Any]] = {
 class Variant:
     """What one plan is compiled for, beside the processor.
 
-    ``reverse`` runs from the last step to the first. ``lengths``: a row takes part only while it lasts. ``resets``: rows
+    ``reverse`` runs from the last step to the first. ``lengths``: a row takes part while it lasts. ``resets``: rows
     begin anew where flagged, before the step. In a ``backward`` loop flagged rows carry zero from there on. ``rings``:
     states of which only two steps are kept, in turn. ``shared``: threads share tiles of columns, not rows.
-    ``near``: a thread's weights stay in its cache. ``rows``: the batch, where it is smaller than what fits the registers.
+    ``near``: a thread's weights stay in its cache. ``rows``: the batch, where it is smaller than fits the registers.
     ``way``: how products are computed with their factors rounded to bfloat16; ``None`` leaves these as they are.
     """
 
@@ -79,11 +79,11 @@ class Variant:
 
 @dataclass
 class Signature:
-    """The order of the addresses in the table the function reads, behind the first step, T, B and the counter's address.
+    """The order of addresses in the table the function reads, behind the first step, T, B and the counter's address.
 
     Those of ``stepped`` and of the outputs are followed by the elements from one row to the next of each. At the end,
-    if products are of bfloat16: `Variant.rounded_room` for each thread; if there are lengths: (B,) rows in falling order
-    of length, (T,) how many of them take part in each step; if there are resets: (T, B) flags and, but for a backward
+    if products are of bfloat16: `Variant.rounded_room` for each thread; if there are lengths: (B,) rows, the longest
+    first, (T,) how many of them take part in each step; if there are resets: (T, B) flags and, but for a backward
     loop, the states to begin from.
     """
 
@@ -119,7 +119,7 @@ def check(plan: Plan) -> None:
 
 
 def emit(plan: Plan, variant: Variant) -> ir.Module:
-    """The module with ``run(table, thread, threads)``, see ``threads`` and `Signature`: all steps, one thread's share."""
+    """The module with ``run(table, thread, threads)``, see ``threads`` and `Signature`: one thread's share."""
     return _Emitter(plan, variant).module
 
 
@@ -330,7 +330,7 @@ class _Emitter:
         first_sum: int,
         weights: ir.Value,
     ) -> None:
-        """The products of all terms, in pairs of bfloat16, two tiles of rows at a time; the last may have empty rows."""
+        """The products of all terms, in pairs of bfloat16, two tiles of rows at a time, the last perhaps not full."""
         b, sums = self.builder, len(panel.products) * cut.vectors
         count = b.sub(rows[1], rows[0])
         apart = rounded_terms(panel.left) * 2 * amx.ROWS

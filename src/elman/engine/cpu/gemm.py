@@ -1,8 +1,8 @@
 """Products: how a stage's weights lie in memory, and the code that multiplies a few rows by one tile of columns.
 
-A tile has ``vectors`` vectors of columns of each of the stage's products; its sums stay in registers while the code runs
-over ``terms`` terms of the left operand at a time, as many as keep the tile's weights in the first-level cache while all
-rows pass by. The sums of all rows meanwhile lie in a small buffer, [row][product][vector][lane].
+A tile has ``vectors`` vectors of columns of each of the stage's products; its sums stay in registers while the code
+runs over ``terms`` terms of the left operand at a time, as many as keep the tile's weights in the first-level cache
+while all rows pass by. The sums of all rows meanwhile lie in a small buffer, [row][product][vector][lane].
 """
 
 from __future__ import annotations

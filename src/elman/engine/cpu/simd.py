@@ -128,7 +128,10 @@ class Simd:
         places = self.builder.mul(self.splat(stride), steps)
         places = self.builder.add(places, self.splat(index(offset)))
         pointers = ir.VectorType(POINTER, self.lanes)
-        addresses = self.builder.add(self.builder.mul(places, ir.Constant(places.type, [_bytes(self.scalar)] * self.lanes)), self.splat(self.builder.ptrtoint(pointer, I64)))
+        addresses = self.builder.add(
+            self.builder.mul(places, ir.Constant(places.type, [_bytes(self.scalar)] * self.lanes)),
+            self.splat(self.builder.ptrtoint(pointer, I64)),
+        )
         kind = ir.FunctionType(self.vector, [pointers, self.mask, self.vector])
         gather = self._intrinsic(f"llvm.masked.gather.{_suffix(self.vector)}.v{self.lanes}p0", kind)
         addresses = self.builder.inttoptr(addresses, pointers)
