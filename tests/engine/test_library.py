@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,13 @@ RESETS = torch.zeros(5, 3, dtype=torch.bool).index_put((torch.tensor([2, 4]), to
 def _fresh() -> Iterator[None]:
     yield
     torch._dynamo.reset()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_left_behind() -> Iterator[None]:
+    yield
+    for _ in range(3):  # graphs are cycles, and some of what they hold is let go only when they are gone
+        gc.collect()
 
 
 class Scan(nn.Module):

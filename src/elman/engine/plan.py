@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -95,7 +96,7 @@ class Plan:
         spread = sorted(numbers[value] for value in self.spread)
         return repr((made, [[numbers[value] for value in group] for group in groups], stages, spread))
 
-    @property
+    @functools.cached_property
     def weights(self) -> int:
         """Multiplications in the products of one step, for each row."""
         return sum(stage.width * width(operand(value)) for stage in self.stages for value, _ in stage.products)

@@ -97,11 +97,10 @@ def scan(
         state, reset_state = map_leaves(_widened, state), map_leaves(_widened, reset_state)
     if state is None:
         state = default_state(cell, batch)
-    for leaf in leaves(state):
-        if leaf.dim() == 0 or leaf.shape[0] != batch:
-            raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}, not (B, ...)")
-    if isinstance(cell, Cell):
+    elif isinstance(cell, Cell):
         cell.check_state(state, batch)
+    if any(leaf.dim() == 0 or leaf.shape[0] != batch for leaf in leaves(state)):
+        raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}, not (B, ...)")
     if lengths is not None:
         lengths = _check_lengths(lengths, time, batch, inputs[0].device)
     if resets is not None:
