@@ -17,6 +17,7 @@ LEVELS = [
     ["cells", "engine"],
     ["layers"],
     ["nn", "tbptt", "models"],
+    ["streaming"],
     ["training", "generation"],
     ["diagnostics"],
     ["tasks", "bench"],

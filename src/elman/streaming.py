@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any
 
 import torch
@@ -37,14 +38,14 @@ class Stream:
     to one thread at a time.
 
     Args:
-        model: an ``elman.Cell``; PyTorch's three cells; a module ``step(x_t, state)`` with
-            ``initial_state(batch_size)``; an ``elman.Recurrent``, a drop-in or PyTorch's own layer, of one direction; or
-            a model with such layers in it, ``model(x, state) -> (output, state)`` with x (T, B, ...), or (B, T, ...)
-            where its layers are ``batch_first``.
+        model: an ``elman.Cell``; one of PyTorch's three cells; a module ``step(x_t, state)`` with
+            ``initial_state(batch_size)``; an ``elman.Recurrent``, a drop-in, or PyTorch's own, of one direction; or a
+            model with such layers in it, ``model(x, state) -> (output, state)`` with x (T, B, ...), or (B, T, ...) if
+            its layers are ``batch_first``.
         batch_size: rows B, so many sequences side by side; default 1.
 
-    Raises ``UserError`` for a bidirectional layer, for a step without a start state, and for an x_t or a state that does
-    not fit.
+    Raises ``UserError`` for a bidirectional layer, for a step without a start state, and for an x_t, rows or a state
+    that do not fit.
 
     >>> from elman.cells import GRU
     >>> stream = Stream(GRU(3, 5), batch_size=2)
@@ -59,15 +60,10 @@ class Stream:
     def __init__(self, model: nn.Module, batch_size: int = 1) -> None:
         if not isinstance(model, nn.Module):
             raise UserError(f"Stream got a {type(model).__name__}; give a torch.nn.Module: a cell, a layer or a model")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if type(batch_size) is not int or batch_size < 1:
             raise UserError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
         self.batch_size = batch_size
-        self._carrier: _Layers | _Model
-        if _layers_of(model) is None and _takes_sequences(model):
-            self._carrier = _Model(model, batch_size)
-        else:
-            evaluated = in_evaluation(model)
-            self._carrier = _Layers(_layers_of(evaluated) or _one_cell(evaluated), batch_size)
+        self._carrier = _carrier_of(model, batch_size)
         self._step = self._carrier.step
 
     def __call__(self, x_t: Tensor | Inputs) -> Tensor:
@@ -99,12 +95,26 @@ class Stream:
         return self._carrier.reason
 
 
+def _carrier_of(model: nn.Module, batch: int) -> _Layers | _Model:
+    for module in model.modules():
+        if getattr(module, "bidirectional", False) or (isinstance(module, Recurrent) and len(module.layers[0]) > 1):  # type: ignore[arg-type]
+            raise UserError(
+                f"{type(module).__name__} is bidirectional: backwards it begins at the end of a sequence, which a "
+                "stream does not know yet; use one direction, or give the model whole sequences"
+            )
+    evaluated = in_evaluation(model)
+    layers = _layers_of(evaluated)
+    if layers is None and _takes_sequences(model):
+        return _Model(model, batch)
+    return _Layers(layers or _one_cell(evaluated), batch)
+
+
 def _mask(rows: Any, batch: int) -> Tensor:
     """Rows given by number or as a mask, as a mask (B,)."""
     chosen = torch.as_tensor(rows).flatten().cpu()
     if chosen.dtype == torch.bool and len(chosen) == batch:
         return chosen
-    if chosen.dtype == torch.bool or chosen.is_floating_point() and len(chosen):
+    if chosen.dtype == torch.bool or (len(chosen) and chosen.is_floating_point()):
         raise UserError(
             f"rows is {chosen.dtype} {tuple(chosen.shape)}; expected row numbers, or a bool mask ({batch},)"
         )
@@ -145,16 +155,16 @@ def _places(module: nn.Module) -> list[Place]:
 
 
 def _layers_of(module: nn.Module) -> _Chain | None:
-    """The layers of a stack of cells; ``None`` for any other module. Raises ``UserError`` for two directions."""
+    """The layers of a stack of one direction; ``None`` for any other module."""
     if isinstance(module, Recurrent) and type(module).forward is Recurrent.forward:
         if len(module.layers[0]) > 1:  # type: ignore[arg-type]
-            raise _two_directions(module)
+            return None
         cells: list[nn.Module] = [layer[0] for layer in module.layers]  # type: ignore[index]
         places = [place for each in module.modules() for place in _places(each)]
         return _Chain(lambda: cells, places, module.initial_state, tuple, list)
-    if isinstance(module, nn.RNNBase) and type(module).forward in _FORWARDS and not module.proj_size:
-        if module.bidirectional:
-            raise _two_directions(module)
+    if isinstance(module, nn.RNNBase) and type(module).forward in _FORWARDS:
+        if module.bidirectional or module.proj_size:
+            return None
         return _Chain(
             lambda: _cells_of(module),
             _places(module),
@@ -167,13 +177,6 @@ def _layers_of(module: nn.Module) -> _Chain | None:
 
 _DROP_INS: dict[str, Any] = {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN, "RNN_RELU": RNN}
 _FORWARDS = {kind.forward for kind in (LSTM, GRU, RNN, nn.LSTM, nn.GRU, nn.RNN)}
-
-
-def _two_directions(module: nn.Module) -> UserError:
-    return UserError(
-        f"{type(module).__name__} is bidirectional: backwards it begins at the end of a sequence, which a stream does "
-        "not know yet; use one direction, or give the model whole sequences"
-    )
 
 
 def _cells_of(module: nn.RNNBase) -> list[nn.Module]:
@@ -213,7 +216,7 @@ class _Steps:
         self.compiled: list[Step] | None = None
         self._likes: Sequence[State] = ()
         self._is_tuple = False
-        self._kinds: list[tuple[torch.Size, torch.dtype]] = []
+        self._kinds: list[tuple[torch.Size, torch.dtype, bool]] = []
         self._surroundings: tuple[Any, ...] = ()
         self._seen: list[tuple[dict[str, Any], str, Tensor, int, int]] = []
         self._held: list[Tensor] = []
@@ -222,10 +225,10 @@ class _Steps:
         """Whether they are made for such inputs, and nothing has changed since."""
         if len(inputs) != len(self._kinds):
             return False
-        for x, (shape, dtype) in zip(inputs, self._kinds, strict=True):
-            if type(x) is not Tensor or x.dtype is not dtype or x.shape != shape:
+        for x, (shape, dtype, on_cpu) in zip(inputs, self._kinds, strict=True):
+            if type(x) is not Tensor or x.dtype is not dtype or x.shape != shape or x.is_cpu is not on_cpu:
                 return False
-            if not x.is_cpu or not x.is_contiguous() or x.is_neg():
+            if not x.is_contiguous() or x.is_neg():
                 return False
         if surroundings() != self._surroundings:
             return False
@@ -237,7 +240,7 @@ class _Steps:
     def make(self, inputs: Inputs, states: Sequence[State], *, is_tuple: bool) -> None:
         """Makes them for inputs (B, ...) and states like these."""
         tensors = [(group, name, group[name]) for group, name in self.chain.places if group.get(name) is not None]
-        self._kinds = [(x.shape, x.dtype) for x in inputs]
+        self._kinds = [(x.shape, x.dtype, x.is_cpu) for x in inputs]
         self._surroundings = surroundings()
         self._likes, self._is_tuple = states, is_tuple
         self._seen, self._held, self.compiled, self.reason = [], [], None, ""
@@ -257,9 +260,9 @@ class _Steps:
         self._held = [tensor.detach() for _, _, tensor in tensors]
         self._seen = [(*each, each[2]._version, each[2].data_ptr()) for each in tensors]
 
-    def take(self, states: Sequence[State]) -> bool:
-        """Whether they take such states."""
-        kinds = [[(leaf.shape, leaf.dtype, leaf.is_neg()) for leaf in leaves(state)] for state in states]
+    def take(self, states: list[list[Tensor]]) -> bool:
+        """Whether they take such states, once these are contiguous."""
+        kinds = [[(leaf.shape, leaf.dtype, leaf.is_neg()) for leaf in layer] for layer in states]
         return kinds == [[(leaf.shape, leaf.dtype, False) for leaf in leaves(like)] for like in self._likes]
 
     def run(
@@ -279,7 +282,7 @@ class _Steps:
         new = []
         with torch.no_grad():
             for cell, like, before in zip(self.chain.cells(), self._likes, old, strict=True):
-                state = rebuild(like, before)
+                state = rebuild(like, map(_widened, before))
                 y, after = read_result(cell, cell((y, *extras) if self._is_tuple else y, state), state)
                 new.append(leaves(after))
             return y.clone(), new  # apart from the state
@@ -347,8 +350,8 @@ class _Layers:
             raise UserError(f"got {len(inputs)} inputs; {type(cell).__name__} takes {', '.join(cell.inputs)}")
         if not self._steps.fit(inputs):
             kind = _kind_of(self._chain.places)
-            move = kind if kind != self._kind else None
-            self._state = [_owned(leaf if move is None else leaf.to(*move) for leaf in layer) for layer in self._state]
+            move = kind is not None and kind != self._kind
+            self._state = [_owned(_moved(leaf, kind) if move else leaf for leaf in layer) for layer in self._state]
             self._spare, self._kind = None, kind
             self._steps.make(inputs, self._by_layer(), is_tuple=is_tuple)
         return inputs
@@ -411,8 +414,7 @@ class _Model:
         """The state goes with the parameters to another dtype or device."""
         kind = _kind_of(self._places)
         if kind != self._kind and kind is not None:
-            move = lambda leaf: leaf.to(*kind) if leaf.is_floating_point() else leaf.to(kind[1])  # noqa: E731
-            self._state = map_leaves(move, self._state)
+            self._state = map_leaves(lambda leaf: _moved(leaf, kind), self._state)
         self._kind = kind
 
 
@@ -424,13 +426,19 @@ def _device(state: State) -> torch.device:
     return next((leaf.device for leaf in leaves(state)), torch.device("cpu"))
 
 
-def _kind_of(places: list[Place]) -> tuple[torch.dtype, torch.device] | None:
-    """The dtype and device of parameters, as told by the first of them."""
+def _kind_of(places: list[Place]) -> tuple[torch.device, torch.dtype] | None:
+    """The device and dtype of parameters, as told by the first of them."""
     for group, name in places:
         tensor = group.get(name)
         if tensor is not None and tensor.is_floating_point():
-            return tensor.dtype, tensor.device
+            return tensor.device, tensor.dtype
     return None
+
+
+def _moved(tensor: Tensor, kind: Any) -> Tensor:
+    """A tensor on a device and, if it holds numbers with a point, in a dtype."""
+    device, dtype = kind
+    return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
 
 def _checked(x: Any, batch: int) -> Tensor:
@@ -439,9 +447,12 @@ def _checked(x: Any, batch: int) -> Tensor:
         raise UserError(f"x_t is a {type(x).__name__}; expected a tensor (B, ...) with B = {batch}")
     if x.dim() == 0 or x.shape[0] != batch:
         raise UserError(f"x_t is {tuple(x.shape)}; expected (B, ...) with B = {batch}: one step, without a time axis")
-    if x.dtype == torch.bfloat16 and autocasts_to_bf16():  # what a layer before has rounded
-        x = x.float()
-    return x.detach().resolve_neg().contiguous()
+    return _widened(x).detach().resolve_neg().contiguous()
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """Under autocast what a layer before has rounded goes on as float32, as in a scan."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 and autocasts_to_bf16() else tensor
 
 
 # Models with layers in them
@@ -481,9 +492,9 @@ def listener(model: nn.Module) -> tuple[nn.Module, list[_Steps]]:
     all_steps: list[_Steps] = []
 
     def around(module: nn.Module) -> None:
-        chain = _layers_of(module)
-        if chain is not None:
-            steps = _Steps(chain)
+        layers = _layers_of(module)
+        if layers is not None:
+            steps = _Steps(layers)
             all_steps.append(steps)
             vars(module)["forward"] = _forward_of(module, steps)
 
@@ -492,8 +503,8 @@ def listener(model: nn.Module) -> tuple[nn.Module, list[_Steps]]:
 
 def _forward_of(module: Any, steps: _Steps) -> Callable[..., Any]:
     """A layer's call that takes a sequence of one step by the compiled steps, and any other as before."""
-    chain, axis, plain = steps.chain, int(module.batch_first), type(module).forward
-    handed_out: tuple[State, Sequence[State], list[list[Tensor]]] = (None, [], [])  # last: joined, by layer, as leaves
+    layered, axis, plain = steps.chain, int(module.batch_first), type(module).forward
+    handed_out: list[list[Tensor]] = []  # the last state, which is contiguous and of the right kind
 
     def forward(x: Any, states: State = None, **options: Any) -> Any:
         nonlocal handed_out
@@ -503,22 +514,27 @@ def _forward_of(module: Any, steps: _Steps) -> Callable[..., Any]:
         if asked or isinstance(x, PackedSequence) or not all(_is_one_step(each, axis) for each in sequences):
             return plain(module, x, states, **options)
         inputs = tuple(each.select(axis, 0) for each in sequences)
-        ours = states is not None and states is handed_out[0]
-        layers = handed_out[1] if ours else chain.split(chain.start(len(inputs[0])) if states is None else states)
-        if not steps.fit(inputs):
-            ours, inputs = False, tuple(_checked(each, len(each)) for each in inputs)
+        layers = layered.split(layered.start(len(inputs[0])) if states is None else states)
+        fitting = steps.fit(inputs)
+        if not fitting:
+            inputs = tuple(_checked(each, len(each)) for each in inputs)
             if not steps.fit(inputs):
                 steps.make(inputs, layers, is_tuple=is_tuple)
-        if steps.compiled is None or not (ours or steps.take(layers)):
+        old = [leaves(layer) for layer in layers]
+        known = fitting and _are(old, handed_out)
+        if steps.compiled is None or not (known or steps.take(old)):
             return plain(module, x, states, **options)
-        old = handed_out[2] if ours else [[leaf.contiguous() for leaf in leaves(layer)] for layer in layers]
-        y, new = steps.run(inputs, old)
-        layers = [rebuild(layer, each) for layer, each in zip(layers, new, strict=True)]
-        after = chain.join(layers)
-        handed_out = after, layers, new
-        return y.unsqueeze(axis), after
+        y, handed_out = steps.run(inputs, old if known else [[leaf.contiguous() for leaf in layer] for layer in old])
+        after = [rebuild(layer, each) for layer, each in zip(layers, handed_out, strict=True)]
+        return y.unsqueeze(axis), layered.join(after)
 
     return forward
+
+
+def _are(ours: list[list[Tensor]], theirs: list[list[Tensor]]) -> bool:
+    """Whether these are the same tensors."""
+    pairs = zip_longest(chain.from_iterable(ours), chain.from_iterable(theirs))
+    return all(a is b for a, b in pairs)
 
 
 def _is_one_step(x: Any, axis: int) -> bool:

@@ -22,12 +22,12 @@ from elman.errors import UserError
 from elman.structure import State, leaves, map_leaves, rebuild
 
 aten = torch.ops.aten
-WAYS = ["emulate", "dot", *(["amx"] if host().vector_bytes == 64 else [])]
+WAYS = ["emulate", *(["dot"] if host().has("avx512bf16") else []), *(["amx"] if host().vector_bytes == 64 else [])]
 BUILT_IN = sorted(name for name, cell in cells().items() if cell.__module__.startswith("elman.cells."))
 # A state that differs in the last bit may be rounded to the other neighbour, 0.4 % away, in a few places of thousands;
 # a factor that is not rounded at all shows ten times as much.
 FLIPS = 2e-4
-# Gradients of weights are rounded to bfloat16 once more, as autocast's are.
+# Gradients that products outside of the loop give, of weights and inputs, are rounded once more, as autocast's are.
 ROUNDED = 3e-3
 
 
@@ -49,16 +49,16 @@ class RoundedProducts(TorchDispatchMode):
 
 
 def outcome(cell: nn.Module, x: Tensor, state: State, run: Callable[..., Any]) -> list[list[Tensor]]:
-    """What a scan returns, and the gradients of a fixed loss by input and states, and by parameters."""
+    """What a scan returns, and the gradients of a fixed loss by the states, and by input and parameters."""
     x = x.detach().clone().requires_grad_()
     starts = [leaf.detach().clone().requires_grad_() for leaf in leaves(state)]
     results = [leaf for each in run(x, rebuild(state, starts)) for leaf in leaves(each)]
     generator = torch.Generator().manual_seed(1)
     loss = sum((each * torch.randn(each.shape, generator=generator)).sum() for each in results)
-    wanted = [x, *starts, *cell.parameters()]
+    wanted = [*starts, x, *cell.parameters()]
     found = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     assert all(each.dtype == torch.float32 for each in (*results, *found))
-    return [[each.detach() for each in results], list(found[: 1 + len(starts)]), list(found[1 + len(starts) :])]
+    return [[each.detach() for each in results], list(found[: len(starts)]), list(found[len(starts) :])]
 
 
 def compiled(cell: nn.Module, **options: Any) -> Callable[..., Any]:
@@ -86,8 +86,6 @@ def check(cell: nn.Module, x: Tensor, state: State = None, **options: Any) -> No
     expected = by_definition(cell, x, state, **options)
     for a, b, tolerance in zip(found, expected, (FLIPS, FLIPS, ROUNDED), strict=True):
         assert distance(a, b) <= tolerance
-    plain = outcome(cell, x, state, lambda x, state: elman.scan(cell, x, state, backend="cpu", **options))
-    assert distance(plain[0], expected[0]) > 2 * FLIPS, "the comparison would not see whether factors are rounded"
 
 
 @pytest.fixture(params=WAYS)
@@ -124,8 +122,13 @@ def test_one_product_and_its_gradient(size: int, way: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_cell(name: str) -> None:
-    cell = cells()[name](3, 23)
-    check(cell, torch.randn(5, 3, 3))
+    cell, x = cells()[name](3, 23), torch.randn(5, 3, 3)
+    check(cell, x)
+    plain, rounded = elman.scan(cell, x, backend="cpu")[0], compiled(cell)(x, None)[0]
+    assert distance([plain], [rounded]) > 4 * FLIPS, "the comparison would not see whether factors are rounded"
+    with torch.autocast("cpu", torch.bfloat16):
+        eager, _ = elman.scan(cell, x, backend="eager")
+    assert distance([eager.float()], [rounded]) < 0.02
     options = {"lengths": torch.tensor([5, 2, 0]), "resets": torch.rand(5, 3) < 0.3}
     check(cell, torch.randn(5, 3, 3), reverse=True, return_states=True, **options)
 
@@ -137,7 +140,7 @@ def test_odd_sizes(hidden: int, way: str) -> None:
 
 
 @pytest.mark.skipif("amx" not in WAYS, reason="tiles have vectors of 64 bytes")
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "scrn"])
+@pytest.mark.parametrize("name", ["lstm", "gruresetbefore"])
 def test_tiles_do_what_vectors_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, x = cells()[name](3, 65), torch.randn(3, 37, 3)
     found = []
@@ -188,13 +191,13 @@ def test_only_autocast_changes_a_result() -> None:
 def test_backward_does_as_forward_did_wherever_it_is_called() -> None:
     cell, x = elman.cells.GRU(3, 7), torch.randn(4, 2, 3)
     plain, rounded = elman.scan(cell, x, backend="cpu")[0], compiled(cell)(x, None)[0]
-    parameters = list(cell.parameters())
+    parameters = [cell.weight_hh, cell.bias_hh]  # those of the input PyTorch derives, by its own rules
     outside = [torch.autograd.grad(y.sum(), parameters, retain_graph=True) for y in (plain, rounded)]
     with torch.autocast("cpu", torch.bfloat16):
         inside = [torch.autograd.grad(y.sum(), parameters) for y in (plain, rounded)]
     for a, b in zip(outside, inside, strict=True):
         assert all(map(torch.equal, a, b))
-    assert not torch.equal(outside[0][1], outside[1][1])
+    assert not torch.equal(outside[0][0], outside[1][0])
 
 
 def test_a_cell_first_seen_under_autocast_is_itself_without() -> None:
@@ -204,15 +207,6 @@ def test_a_cell_first_seen_under_autocast_is_itself_without() -> None:
     cell, x = Fresh(3, 4), torch.randn(5, 2, 3)
     compiled(cell)(x, None)
     torch.testing.assert_close(elman.scan(cell, x, backend="cpu"), elman.scan(cell, x, backend="eager"))
-
-
-def test_eager_computes_the_same_to_the_accuracy_of_bfloat16() -> None:
-    for name in BUILT_IN:
-        cell, x = cells()[name](3, 16), torch.randn(5, 4, 3)
-        found, _ = compiled(cell)(x, None)
-        with torch.autocast("cpu", torch.bfloat16):
-            expected, _ = elman.scan(cell, x, backend="eager")
-        assert distance([found], [expected.float()]) < 0.02
 
 
 def test_what_came_in_bfloat16_is_widened() -> None:
@@ -277,27 +271,27 @@ def test_a_batch_of_few_rows_is_left_to_vectors(monkeypatch: pytest.MonkeyPatch)
 
 
 FENCED = """
-import importlib.util, sys, torch, elman
+import importlib.util, os, sys, torch, elman
 spec = importlib.util.spec_from_file_location("fences", sys.argv[1])
 spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
 torch.manual_seed(0)
-for size in (7, 33, 65):
-    for make in (elman.cells.LSTM, elman.cells.GRUResetBefore):
-        for batch in (1, 17):
-            cell, x = make(3, size), torch.randn(3, batch, 3)
-            def run():
-                with torch.autocast("cpu", torch.bfloat16):
-                    y, _ = elman.scan(cell, x, backend="cpu", lengths=torch.randint(1, 4, (batch,)))
-                return torch.autograd.grad(y.square().sum(), list(cell.parameters()))
-            with module.fenced(at_end=batch == 17) as fences:
-                found = [each.clone() for each in run()]
-            assert all(each.isfinite().all() for each in found)
-            fences.clear()
+for way in sys.argv[2:]:
+    os.environ["ELMAN_BF16"] = way
+    for batch in (1, 17):
+        cell, x = elman.cells.GRUResetBefore(3, 33), torch.randn(3, batch, 3)
+        def run():
+            with torch.autocast("cpu", torch.bfloat16):
+                y, _ = elman.scan(cell, x, backend="cpu", lengths=torch.randint(1, 4, (batch,)))
+            return torch.autograd.grad(y.square().sum(), list(cell.parameters()))
+        with module.fenced(at_end=batch == 17) as fences:
+            found = [each.clone() for each in run()]
+        assert all(each.isfinite().all() for each in found)
+        fences.clear()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by mprotect")
-def test_nothing_outside_of_the_buffers_is_touched(way: str) -> None:
-    fences = Path(__file__).with_name("fences.py")
-    done = subprocess.run([sys.executable, "-c", FENCED, str(fences)], capture_output=True, text=True, check=False)
+def test_nothing_outside_of_the_buffers_is_touched() -> None:
+    command = [sys.executable, "-c", FENCED, str(Path(__file__).with_name("fences.py")), *WAYS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.returncode}\n{done.stderr[-3000:]}"

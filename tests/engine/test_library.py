@@ -129,7 +129,7 @@ class Recorder:
 # torch.compile
 
 
-@pytest.mark.parametrize("maker", [LSTM, SCRN])
+@pytest.mark.parametrize("maker", [LSTM, pytest.param(SCRN, marks=pytest.mark.slow)])
 def test_cells(maker: type[Cell]) -> None:
     check_cell(maker(3, 4, dtype=F64), torch.randn(5, 3, 3, dtype=F64))
 
@@ -154,15 +154,15 @@ def test_lengths_resets_and_all_states(backend: str, reverse: bool) -> None:
 
 
 def test_a_layer_is_operators_in_one_graph() -> None:
-    layer, recorder = elman.Recurrent("rnn", 3, 4, num_layers=2, bidirectional=True), Recorder()
+    layer, recorder = elman.Recurrent("rnn", 3, 4, bidirectional=True), Recorder()
     compiled = torch.compile(layer, backend=recorder.backend, fullgraph=True)
     x = torch.randn(50, 3, 3)
     y, _ = compiled(x, lengths=LENGTHS)
     y.sum().backward()
     forward, backward = recorder.graphs
-    assert forward.count("elman.loop.default") == 4
-    assert backward.count("elman.loop_backward.default") == 4
-    assert max(map(len, recorder.graphs)) < 250  # were the loop unrolled, 50 steps would have 20 operators each
+    assert forward.count("elman.loop.default") == 2
+    assert backward.count("elman.loop_backward.default") == 2
+    assert max(map(len, recorder.graphs)) < 150  # were the loop unrolled, 50 steps would have 20 operators each
 
 
 def test_a_layer_as_users_have_it(close: Any) -> None:
@@ -202,13 +202,14 @@ def test_any_module_is_taken_apart_and_put_together() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_parametrized_cell() -> None:
     cell = nn.utils.parametrizations.weight_norm(nn.GRUCell(3, 4, dtype=F64), "weight_hh")
     check_cell(cell, torch.randn(5, 3, 3, dtype=F64))
 
 
 def test_whole_numbers_and_other_layouts() -> None:
-    check_cell(LSTM(7, 4, dtype=F64), torch.randint(0, 7, (5, 3)))
+    check_cell(RNN(7, 4, dtype=F64), torch.randint(0, 7, (5, 3)))
     cell, x = RNN(3, 4, dtype=F64), torch.randn(3, 5, 3, dtype=F64)
     scan = Scan(cell, backend="cpu")
     compiled = torch.compile(lambda x: scan(x.transpose(0, 1)[..., :1].expand(5, 3, 3)), backend="aot_eager")
@@ -225,7 +226,7 @@ def test_what_changes_between_calls_is_seen() -> None:
         torch.testing.assert_close(compiled(x), elman.scan(scan.cell, x, backend="eager"))
 
     check_now()
-    for name, value in (("rate", 0.7), ("rate", 0.9), ("shape", torch.sigmoid), ("shape", lambda z: 2 * z)):
+    for name, value in (("rate", 0.7), ("rate", 0.9), ("shape", lambda z: 2 * z)):
         setattr(scan.cell, name, value)
         check_now()
     scan.cell.scales[0] = 3.0
@@ -338,7 +339,7 @@ def test_an_exported_program_stands_alone(strict: bool) -> None:
 
 
 def test_no_grad_saves_nothing() -> None:
-    cell, x, saved = LSTM(3, 4), torch.randn(5, 2, 3), list[Tensor]()
+    cell, x, saved = RNN(3, 4), torch.randn(5, 2, 3), list[Tensor]()
     scan = Scan(cell, backend="cpu")
     compiled = torch.compile(scan, backend="aot_eager", fullgraph=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
@@ -385,9 +386,9 @@ def test_second_derivatives() -> None:
         found.sum().backward()
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
 def test_autocast(dtype: torch.dtype) -> None:
-    scan, x = Scan(GRU(3, 4)), torch.randn(5, 2, 3)
+    scan, x = Scan(RNN(3, 4)), torch.randn(5, 2, 3)
 
     def inside(x: Tensor) -> Any:
         with torch.autocast("cpu", dtype):
@@ -467,8 +468,10 @@ def test_names_tell_programs_apart() -> None:
 # Other wrappings
 
 
-@pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.parametrize("place", ["not", "inside", "around"])
+@pytest.mark.parametrize(
+    ("place", "use_reentrant"),
+    [("not", False), ("not", True), ("inside", False), ("inside", True), ("around", False), ("around", True)],
+)
 def test_checkpointing(place: str, use_reentrant: bool) -> None:
     scan, x = Scan(RNN(3, 4, dtype=F64), backend="cpu"), torch.randn(5, 2, 3, dtype=F64)
     inner = torch.compile(scan, backend="aot_eager", fullgraph=True) if place == "inside" else scan

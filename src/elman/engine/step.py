@@ -28,6 +28,7 @@ from .split import ancestors, dependents, needed
 from .trace import Graph, Refused, Value
 
 _FIRST_INPUT = 4  # in the table, behind the first step, T, B and the counter's address
+_ZEROS = array("q", [0] * 16)
 _LITTLE_WORK = 1 << 18  # multiplications, for which it does not pay to wake a second thread
 _ALONE = ctypes.c_int64(0), ctypes.c_int64(1)  # thread 0 of 1
 
@@ -133,7 +134,7 @@ class Step:
             variant, self._threads = replace(variant, shared=False), 1
         self._loop = loop = compiled(plan, variant)
         self._run = loop.code.function("run", ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-        self._counter = array("q", [0] * 16)
+        self._counter = array("q", _ZEROS)
         self._like = [
             like.new_empty(self._batch, *value.shape[1:], dtype=torch.bool if value.dtype == torch.bool else like.dtype)
             for value in plan.outputs
@@ -194,7 +195,7 @@ class Step:
         if self._threads == 1:
             self._run(self._address, *_ALONE)
         else:
-            self._counter[:] = array("q", [0] * 16)
+            self._counter[:] = _ZEROS
             parallel(self._loop.address, self._address.value or 0, self._threads)
 
 

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..initialisation import truncated_normal_
+from ..streaming import listener
 from ..structure import State, describe, leaves, map_leaves
 from .arguments import is_number
 
 PIECE = 512
 """Longest run of steps fed in one call, so that the logits of a long prompt, (T, B, V), never stand in memory whole."""
+
+PATIENCE = 128
+"""Single steps that pass before these are compiled, which takes as long as some hundred steps do."""
 
 
 @contextmanager
@@ -102,6 +106,8 @@ class TokenStream:
         self.net = net
         self.batch_size = batch_size
         self.state = state
+        self._steps = 0
+        self._listener: nn.Module | None = None
 
     def feed(self, ids: Tensor) -> Tensor:
         """Read ids (T, B), T at least 1, and return the logits (B, V) after the last of them.
@@ -110,10 +116,14 @@ class TokenStream:
         """
         if ids.shape[1:] != (self.batch_size,) or not len(ids):
             raise UserError(f"ids of shape {tuple(ids.shape)}; expected (T, {self.batch_size}) with T of at least 1")
-        with evaluation_mode(self.net):
+        self._steps += len(ids) == 1
+        if self._listener is None and self._steps > PATIENCE:
+            with evaluation_mode(self.net):
+                self._listener, _ = listener(self.net)
+        with evaluation_mode(self.net) if self._listener is None else torch.no_grad():
             for begin in range(0, len(ids), PIECE):
                 piece = ids[begin : begin + PIECE].to(_device(self.net))
-                logits, self.state = self.net(piece, self.state)
+                logits, self.state = (self._listener or self.net)(piece, self.state)
         if logits.shape[:-1] != piece.shape:
             expected = ", ".join(map(str, [*piece.shape, "V"]))
             raise UserError(f"the net gave logits of shape {tuple(logits.shape)}; expected ({expected}), time first")
