@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
 from typing import Any
 
 import torch
@@ -533,7 +533,7 @@ def _forward_of(module: Any, steps: _Steps) -> Callable[..., Any]:
 
 def _are(ours: list[list[Tensor]], theirs: list[list[Tensor]]) -> bool:
     """Whether these are the same tensors."""
-    pairs = zip_longest(chain.from_iterable(ours), chain.from_iterable(theirs))
+    pairs = itertools.zip_longest(itertools.chain(*ours), itertools.chain(*theirs))
     return all(a is b for a, b in pairs)
 
 

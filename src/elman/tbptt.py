@@ -53,8 +53,8 @@ class TBPTT:
             used; ``None`` is the start state. State tensors are (B, ...).
         k1: steps between updates; a window may be shorter (the last of an epoch).
         k2: steps to backpropagate through, a multiple of k1; default k1.
-        precision: "full", or "bf16" to run model and loss of ``backward`` under ``torch.autocast`` to bfloat16: products
-            round their factors, weights and gradients stay as they are.
+        precision: "full", or "bf16" to run model and loss of ``backward`` under ``torch.autocast`` to bfloat16:
+            products round their factors, weights and gradients stay as they are.
 
     Raises ``UserError`` for a k2 that is no multiple of k1 and for an unknown precision.
 

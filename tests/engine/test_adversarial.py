@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import elman
-from elman.cells import GRU, LSTM, RNN, CoupledLSTM, GRUResetBefore, PeepholeLSTM
+from elman.cells import GRU, LSTM, CoupledLSTM, GRUResetBefore, PeepholeLSTM
 from elman.errors import UserError
 from elman.structure import leaves
 
 F32, F64 = torch.float32, torch.float64
 SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-310, -1e-310, 1e-40, 1e38, -1e38, 1.0, -1.0, 3.0, -3.0, 88.0]
-CELLS = [RNN, LSTM, GRU, GRUResetBefore, PeepholeLSTM, CoupledLSTM]
+CELLS = [LSTM, GRUResetBefore, PeepholeLSTM]
 
 
 class Step(nn.Module):

@@ -404,6 +404,7 @@ def test_autocast(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own
 def test_inductor() -> None:
     layer = elman.Recurrent("lstm", 3, 5, num_layers=2, bidirectional=True)
     x = torch.randn(7, 3, 3)

@@ -30,7 +30,7 @@ from .trace import Graph, Refused, Value
 _FIRST_INPUT = 4  # in the table, behind the first step, T, B and the counter's address
 _ZEROS = array("q", [0] * 16)
 _LITTLE_WORK = 1 << 18  # multiplications, for which it does not pay to wake a second thread
-_ALONE = ctypes.c_int64(0), ctypes.c_int64(1)  # thread 0 of 1
+_ONLY = ctypes.c_int64(0), ctypes.c_int64(1)  # thread 0 of 1
 
 
 @dataclass
@@ -109,94 +109,94 @@ def _graph(values: list[Value]) -> Graph:
 class Step:
     """A cell's step for one batch size and one kind of input, its weights packed: ``y = step(inputs, old, new)``.
 
-    ``inputs`` are contiguous and as those it was made for, ``old`` and ``new`` the leaves of the state before and after
-    the step, (B, N), contiguous and apart; ``new`` is written. y is a new tensor. There is no gradient.
+    ``inputs`` are contiguous and as those it was made for; ``old`` and ``new`` are the leaves of the state before and
+    after the step, (B, N), contiguous and apart, of which ``new`` is written. y is a new tensor without a gradient.
+
+    >>> from elman.cells import RNN
+    >>> step, _ = make_step(RNN(3, 5), [torch.zeros(2, 3)], torch.zeros(2, 5), is_tuple=False)
+    >>> h, after = torch.zeros(2, 5), torch.empty(2, 5)
+    >>> torch.equal(step([torch.randn(2, 3)], [h], [after]), after)
+    True
     """
 
     def __init__(self, program: Program, parameters: Sequence[Tensor], states: Sequence[Tensor], bf16: bool) -> None:
-        self._cut = cut = whole_step(program)
-        plan, self._bf16 = cut.plan, bf16
-        like, self._batch = states[0], len(states[0])
+        cut = whole_step(program)
+        plan, like, batch = cut.plan, states[0], len(states[0])
         known = dict(zip(program.parameters, parameters, strict=True))
         with torch.no_grad():
-            evaluate(program.parts.once, known, self._batch, bf16=bf16)
-            self._known = {
-                value: known[value].contiguous() for value in (*cut.before.inputs, *cut.after.inputs) if value in known
-            }
+            evaluate(program.parts.once, known, batch, bf16=bf16)
             whole = {value: _readable(known[value], like) for value in plan.whole}
-            self._fixed = {value: _readable(known[value], like) for value in plan.stepped if value in known}
+            read = [_readable(known[v], like) if v in known else _empty(v, like, batch) for v in plan.stepped]
+            outside = [*cut.before.inputs, *cut.after.inputs, *program.outputs]
+            self._known = {value: known[value].contiguous() for value in outside if value in known}
         options = {"ragged": False, "resets": True, "backward": False, "bf16": bf16}
-        rings = [False] * len(states)
-        # The only round of a loop that runs backwards writes states where these begin, and one in which all rows are
-        # begun anew reads them from where it is told: so old and new states may lie anywhere.
-        variant, self._threads = variant_for(plan, self._batch, like.dtype, rings, reverse=True, **options)
-        if self._batch * plan.weights < _LITTLE_WORK:
-            variant, self._threads = replace(variant, shared=False), 1
-        self._loop = loop = compiled(plan, variant)
-        self._run = loop.code.function("run", ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-        self._counter = array("q", _ZEROS)
-        self._like = [
-            like.new_empty(self._batch, *value.shape[1:], dtype=torch.bool if value.dtype == torch.bool else like.dtype)
-            for value in plan.outputs
-        ]
-        read = [self._fixed[v] if v in known else _row_like(v, like, self._batch) for v in plan.stepped]
-        flags = torch.ones(1, self._batch, dtype=torch.bool)
+        # The only round of a loop that runs backwards writes states where these begin, and one in which all rows begin
+        # anew reads them where it is told to: so old and new states may lie anywhere.
+        variant, threads = variant_for(plan, batch, like.dtype, [False] * len(states), reverse=True, **options)
+        if batch * plan.weights < _LITTLE_WORK:
+            variant, threads = replace(variant, shared=False), 1
+        loop = compiled(plan, variant)
         weights = weights_of(plan, loop, whole)
-        others = [*scratch_of(plan, loop, like.unsqueeze(0), self._threads), flags, *states]
-        timed = [[each.unsqueeze(0) for each in group] for group in (read, self._like)]
-        self._table = address_table(1, self._batch, self._counter, timed[0], weights, states, timed[1], others)
-        self._alive = weights, others
+        flags = torch.ones(1, batch, dtype=torch.bool)
+        others = [*scratch_of(plan, loop, like.unsqueeze(0), threads), flags, *states]
+        self._made = [_empty(value, like, batch) for value in plan.outputs]
+        self._counter = array("q", _ZEROS)
+        rows = [[each.unsqueeze(0) for each in group] for group in (read, self._made)]
+        self._table = address_table(1, batch, self._counter, rows[0], weights, states, rows[1], others)
+        self._alive = read, weights, others
+        # Where in the table the addresses are that change.
+        self._inputs = [(_FIRST_INPUT + n, value) for n, value in enumerate(plan.stepped) if value not in known]
+        self._new = _FIRST_INPUT + 2 * len(read) + len(weights)
+        self._old = len(self._table) - len(states)
+        self._program, self._cut, self._bf16, self._batch = program, cut, bf16, batch
+        self._loop, self._threads, self._turn = loop, threads, 0
         self._address = ctypes.c_void_p(self._table.buffer_info()[0])
-        self._places = [_FIRST_INPUT + n for n, value in enumerate(plan.stepped) if value not in known]
-        self._given = [value for value in plan.stepped if value not in known]
-        self._written = _FIRST_INPUT + 2 * len(read) + len(weights)
-        self._read = len(self._table) - len(states)
-        self._inputs = program.inputs
-        self._result = program.outputs[0]
-        self._turn = 0
-        # Which inputs the loop reads as they are, if it reads nothing else.
-        self._direct = [program.inputs.index(value) if value in program.inputs else -1 for value in self._given]
-        self._plain = not cut.before.values and not cut.after.values and cut.made == [self._result]
+        self._alone = loop.code.function("run", ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        # With nothing to do outside the loop: the places of the inputs that it reads.
+        self._direct: list[tuple[int, int]] | None = None
+        as_they_are = all(value.dtype in (like.dtype, torch.bool) for _, value in self._inputs)
+        if as_they_are and not cut.before.values and cut.made == program.outputs:
+            self._direct = [(place, program.inputs.index(value)) for place, value in self._inputs]
 
     def __call__(self, inputs: Sequence[Tensor], old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:
-        table = self._table
-        if self._plain:
-            for place, number in zip(self._places, self._direct, strict=True):
-                table[place] = inputs[number].data_ptr()
-            y = torch.empty_like(self._like[0])
-            self._go(old, new, (y,))
-            return y
-        known = {**self._known, **dict(zip(self._inputs, inputs, strict=True))}
+        if self._direct is None:
+            return self._with_pytorch(inputs, old, new)
+        for place, number in self._direct:
+            self._table[place] = inputs[number].data_ptr()
+        y = torch.empty_like(self._made[0])
+        self._run(old, (*new, y))
+        return y
+
+    def _with_pytorch(self, inputs: Sequence[Tensor], old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:
+        """What the loop does, and before and after it what it cannot do."""
+        result = self._program.outputs[0]
+        given = {**self._known, **dict(zip(self._program.inputs, inputs, strict=True))}
+        known = dict(given)
         with torch.no_grad():
             evaluate(self._cut.before, known, self._batch, bf16=self._bf16)
-            given = [_readable(known[value], old[0]) for value in self._given]
-            for place, each in zip(self._places, given, strict=True):
-                table[place] = each.data_ptr()
-            made = [torch.empty_like(each) for each in self._like]
-            self._go(old, new, made)
+            read = [_readable(known[value], old[0]) for _, value in self._inputs]
+            for (place, _), each in zip(self._inputs, read, strict=True):
+                self._table[place] = each.data_ptr()
+            made = [torch.empty_like(each) for each in self._made]
+            self._run(old, (*new, *made))
             known |= zip(self._cut.made, made, strict=True)
             evaluate(self._cut.after, known, self._batch, bf16=self._bf16)
-            y = known[self._result]
-        return y.clone() if self._result in self._inputs else y
+        return known[result].clone() if result in given else known[result]
 
-    def _go(self, old: Sequence[Tensor], new: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        table, place = self._table, self._written
-        for each in (*new, *made):
+    def _run(self, old: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+        table = self._table
+        for place, each in enumerate(written, self._new):
             table[place] = each.data_ptr()
-            place += 1
-        place = self._read
-        for each in old:
+        for place, each in enumerate(old, self._old):
             table[place] = each.data_ptr()
-            place += 1
-        # A loop goes through the weights to and fro by turns, as those used last are still in the cache.
-        table[0] = turn = self._turn
-        table[1] = turn + 1
-        self._turn = turn ^ 1
+        # The weights used last are still in the cache: odd rounds take them the other way round.
+        table[0], table[1] = self._turn, self._turn + 1
+        self._turn ^= 1
         if self._threads == 1:
-            self._run(self._address, *_ALONE)
+            self._alone(self._address, *_ONLY)
         else:
             self._counter[:] = _ZEROS
-            parallel(self._loop.address, self._address.value or 0, self._threads)
+            parallel(self._loop.address, self._table.buffer_info()[0], self._threads)
 
 
 def surroundings() -> tuple[Any, ...]:
@@ -220,6 +220,6 @@ def _readable(tensor: Tensor, like: Tensor) -> Tensor:
     return (tensor if tensor.dtype == torch.bool else tensor.to(like.dtype)).resolve_neg().contiguous()
 
 
-def _row_like(value: Value, like: Tensor, batch: int) -> Tensor:
-    shape = (batch, *value.shape[1:])
-    return like.new_empty(shape, dtype=torch.bool if value.dtype == torch.bool else like.dtype)
+def _empty(value: Value, like: Tensor, batch: int) -> Tensor:
+    """A tensor for a value of ``batch`` rows."""
+    return like.new_empty(batch, *value.shape[1:], dtype=torch.bool if value.dtype == torch.bool else like.dtype)
