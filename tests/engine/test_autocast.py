@@ -77,12 +77,12 @@ def distance(found: list[Tensor], expected: list[Tensor]) -> float:
     )
 
 
-def check(cell: nn.Module, x: Tensor, state: State = None, **options: Any) -> None:
-    state = map_leaves(torch.randn_like, default_state(cell, x.shape[1])) if state is None else state
+def check(cell: nn.Module, x: Tensor, *, slack: float = 1, **options: Any) -> None:
+    state = map_leaves(torch.randn_like, default_state(cell, x.shape[1]))
     found = outcome(cell, x, state, compiled(cell, **options))
     expected = by_definition(cell, x, state, **options)
     for a, b, tolerance in zip(found, expected, (FLIPS, FLIPS, ROUNDED), strict=True):
-        assert distance(a, b) <= tolerance
+        assert distance(a, b) <= slack * tolerance
 
 
 @pytest.fixture(params=WAYS)
@@ -128,8 +128,8 @@ def test_every_cell(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("hidden", [1, 7, 63, 65])
 def test_every_cell_at_odd_sizes(name: str, hidden: int, way: str) -> None:
-    for time, batch in ((1, 1), (2, 17), (9, 5)):
-        check(cells()[name](INPUT, hidden), torch.randn(time, batch, INPUT))
+    for time, batch in ((1, 1), (2, 17), (9, 5)):  # one flip of few numbers counts for much
+        check(cells()[name](INPUT, hidden), torch.randn(time, batch, INPUT), slack=10 if hidden < 10 else 3)
 
 
 @pytest.mark.parametrize("hidden", [7, 65])
