@@ -9,7 +9,7 @@ demo: $(STAMP)  ## train on the embedded tales for about ninety seconds, then te
 	$(BIN)/elman demo
 
 test: $(STAMP) lint  ## the checks: lint, types, tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 test-all: $(STAMP) lint  ## the checks, with the slow ones
 	$(BIN)/python -m pytest -q -m "slow or not slow"

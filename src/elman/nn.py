@@ -1,4 +1,8 @@
-"""Drop-ins for ``torch.nn``'s recurrent layers: constructor, parameters, call and results, run by ``elman.scan``."""
+"""Drop-ins for ``torch.nn``'s recurrent layers: constructor, parameters, call and results, run by ``elman.scan``.
+
+``torch.compile`` turns away all that is a ``torch.nn.RNN``, ``LSTM`` or ``GRU``, ours too: they run outside its graphs,
+as fast as ever, and ``fullgraph=True`` is an error, unless ``torch._dynamo.config.allow_rnn = True``.
+"""
 
 from __future__ import annotations
 

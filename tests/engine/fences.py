@@ -1,7 +1,8 @@
 """A test mode of the kernel: each of its buffers ends, or begins, at a page that may not be touched.
 
-As a program, which a forbidden access ends, it runs scans between such fences and compares them with eager ones:
-``fences.py cells THREADS SIZE... -- NAME...`` or ``fences.py random EXAMPLES``.
+As a program, which a forbidden access ends, it runs scans between such fences and compares them with eager ones, in
+bfloat16 with the same kernel without fences: ``fences.py cells|bf16 THREADS SIZE... -- NAME...`` or
+``fences.py random EXAMPLES``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.engine.cpu import kernel
 
@@ -159,10 +160,11 @@ def _load(name: str) -> Any:
     return module
 
 
-def _scan_cells(names: Sequence[str], sizes: Sequence[int]) -> None:
-    check_same, cells = _load("conftest").check_same, _load("test_compiled").CELLS
+def _scan_cells(names: Sequence[str], sizes: Sequence[int], *, bf16: bool) -> None:
+    conftest, cells = _load("conftest"), _load("test_compiled").CELLS
+    dtypes = (torch.float32,) if bf16 else (torch.float32, torch.float64)
     for name in names:
-        for size, dtype in ((size, dtype) for size in sizes for dtype in (torch.float32, torch.float64)):
+        for size, dtype in ((size, dtype) for size in sizes for dtype in dtypes):
             cell = cells[name](size, dtype=dtype)
             for number, (time, batch) in enumerate(((1, 1), (2, 17), (9, 3), (3, 6))):
                 x = torch.randn(time, batch, 3, dtype=dtype)
@@ -170,9 +172,23 @@ def _scan_cells(names: Sequence[str], sizes: Sequence[int]) -> None:
                 some = {"lengths": lengths, "resets": torch.rand(time, batch) < 0.3}
                 for options in ({}, some, {**some, "reverse": True, "return_states": True}):
                     print(name, size, dtype, time, batch, *options, flush=True)
+                    if bf16:
+                        _compare_bf16(conftest.outcome, cell, x, options)
+                        continue
                     with fenced(at_end=number != 2) as fences:
-                        check_same(cell, x, **options)
+                        conftest.check_same(cell, x, **options)
                     fences.clear()
+
+
+def _compare_bf16(outcome: Callable[..., Any], cell: nn.Module, x: Tensor, options: dict[str, Any]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = outcome(cell, x, None, "cpu", **options)
+        with fenced() as fences:
+            found = outcome(cell, x, None, "cpu", **options)
+    for a, b in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True):
+        assert torch.equal(a, b) and a.isfinite().all()
+    del found, a
+    fences.clear()
 
 
 def _scan_random(examples: int) -> None:
@@ -194,10 +210,10 @@ def _scan_random(examples: int) -> None:
 def main(arguments: Sequence[str]) -> None:
     """What the first argument names."""
     torch.manual_seed(0)
-    if arguments[0] == "cells":
+    if arguments[0] in ("cells", "bf16"):
         at = arguments.index("--")
         torch.set_num_threads(int(arguments[1]))
-        _scan_cells(arguments[at + 1 :], [int(each) for each in arguments[2:at]])
+        _scan_cells(arguments[at + 1 :], [int(each) for each in arguments[2:at]], bf16=arguments[0] == "bf16")
     elif arguments[0] == "random":
         _scan_random(int(arguments[1]))
     else:

@@ -13,6 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from elman.engine.cpu import amx, ways
+from elman.engine.cpu.jit import host
+
 FENCES = Path(__file__).with_name("fences.py")
 CELLS = ["rnn", "rnn relu", "lstm", "lstm softsign", "gru", "gru without bias", "gru reset before", "peephole"]
 CELLS += ["coupled", "scrn", "own"]
@@ -65,6 +68,15 @@ def test_some_cells() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_at_odd_sizes(name: str, threads: str) -> None:
     check("cells", threads, "1", "7", "63", "65", "--", name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_bfloat16(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "amx" and host().vector_bytes != amx.ROW_BYTES:
+        pytest.skip("vectors are narrower than a tile's rows")
+    monkeypatch.setenv("ELMAN_BF16", way)
+    check("bf16", "2", "7", "65", "--", "lstm", "own")
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ _STEPS, _ROWS = 100, 64
 class Cells:
     """The cells there are: states, gates, weights of a layer, and the paper each follows; or one of them in full.
 
-    In full: what it computes, its options, and how ``elman.scan`` runs it, over 100 steps of 64 rows; where it is not
+    In full: what it computes, its options, and how elman.scan runs it, over 100 steps of 64 rows; where it is not
     compiled, the line that stands in the way.
 
     Examples:

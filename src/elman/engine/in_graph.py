@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +37,6 @@ _PLAIN = (
     types.BuiltinFunctionType,
 )
 _is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def traced_if_possible(function: F) -> F:
-    """Leaves the function out of the graphs of PyTorch before 2.13, whose dynamo cannot read a module's ``vars``."""
-    return function if torch.__version__ >= "2.13" else torch.compiler.disable(function)
 
 
 def scan_in_graph(

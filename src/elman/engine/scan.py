@@ -16,7 +16,6 @@ from ..structure import State, describe, leaves, map_leaves, rebuild, same_shape
 from . import eager
 from .cpu.kernel import run_on_cpu
 from .dispatch import Choice, autocasts_to_bf16, check_backend, choose
-from .in_graph import scan_in_graph, traced_if_possible
 from .operator import scan_compiled
 from .steps import default_state, step_over_time
 
@@ -45,7 +44,6 @@ class _Watch(threading.local):
 watch = _Watch()
 
 
-@traced_if_possible
 def scan(
     cell: Callable[..., Any],
     x: Tensor | tuple[Tensor, ...],
@@ -76,6 +74,8 @@ def scan(
         backend: "auto" (the fastest that can run this scan), "eager" (the loop in PyTorch, the definition of correct)
             or "cpu" (compiled; an error with the reason where it cannot run).
 
+    Under ``torch.compile`` the compiled loop is one operator of the graph; what cannot be compiled is unrolled.
+
     Returns:
         ``(y, state)`` with y (T, B, ...) and the state in the structure that was passed; with ``return_states``
         ``(y, state, states)``.
@@ -95,12 +95,13 @@ def scan(
     if autocasts_to_bf16():  # what a layer before, or another backend, has rounded
         inputs = tuple(map(_widened, inputs))
         state, reset_state = map_leaves(_widened, state), map_leaves(_widened, reset_state)
-    if state is None:
+    given = state is not None
+    if not given:
         state = default_state(cell, batch)
-    elif isinstance(cell, Cell):
-        cell.check_state(state, batch)
     if any(leaf.dim() == 0 or leaf.shape[0] != batch for leaf in leaves(state)):
         raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}, not (B, ...)")
+    if given and isinstance(cell, Cell):
+        cell.check_state(state, batch)
     if lengths is not None:
         lengths = _check_lengths(lengths, time, batch, inputs[0].device)
     if resets is not None:
@@ -112,6 +113,8 @@ def scan(
 
     is_tuple, compiled = isinstance(x, tuple), None
     if torch.compiler.is_dynamo_compiling():
+        from .in_graph import scan_in_graph  # here, as it imports dynamo, which takes as long as all the rest
+
         check_backend(backend)
         flags = is_tuple, return_states, reverse
         compiled = scan_in_graph(backend, cell, inputs, state, *flags, lengths, resets, reset_state)
@@ -155,6 +158,10 @@ def scan(
         y = example.new_zeros(0, *example.shape)
         states = rebuild(state, (leaf.new_zeros(0, *leaf.shape) for leaf in leaves(stepped)))
     return (y, final, states) if return_states else (y, final)
+
+
+if not torch.__version__ >= "2.13":  # whose dynamo could not read ``vars``: there a scan stays out of the graphs
+    scan = torch.compiler.disable(scan)
 
 
 def _widened(tensor: Tensor) -> Tensor:
