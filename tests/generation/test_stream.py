@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from elman.errors import UserError
 from elman.generation import TokenStream, noisy_state
 from elman.generation.stream import PIECE, evaluation_mode
+from elman.models import LanguageNet
 from elman.structure import leaves
 
 MakeNet = Callable[..., nn.Module]
@@ -23,6 +25,24 @@ def test_streaming_equals_the_full_forward(make_net: MakeNet, rng: torch.Generat
     torch.testing.assert_close(stream.feed(ids[:5]), full[4], rtol=1e-12, atol=1e-12)
     for t in range(5, 12):
         torch.testing.assert_close(stream.step(ids[t]), full[t], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("patience", [0, 3])
+def test_compiled_steps_go_on_where_the_others_stopped(
+    make_net: MakeNet, rng: torch.Generator, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    monkeypatch.setattr("elman.generation.stream.PATIENCE", patience)
+    for net in (make_net().train(), LanguageNet(7, "gru", 5, num_layers=2, dropout=0.5).double()):
+        ids = torch.randint(7, (12, 3), generator=rng)
+        full, _ = copy.deepcopy(net).eval()(ids)
+        stream = TokenStream(net, 3)
+        stream.feed(ids[:2])
+        for t in range(2, 9):
+            torch.testing.assert_close(stream.step(ids[t]), full[t], rtol=1e-12, atol=1e-12)
+        stream.select([2, 0])
+        for t in range(9, 12):
+            torch.testing.assert_close(stream.step(ids[t, [2, 0]]), full[t, [2, 0]], rtol=1e-12, atol=1e-12)
+        assert net.training
 
 
 def test_a_long_prompt_is_fed_in_pieces(make_net: MakeNet, rng: torch.Generator) -> None:
