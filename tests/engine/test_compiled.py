@@ -269,11 +269,12 @@ def test_what_cannot_be_compiled_says_why_and_runs_eagerly(name: str) -> None:
 
 
 def test_a_program_serves_every_batch_size_but_one_dtype_of_the_state() -> None:
-    step, before = Step(lambda m, x, h: torch.tanh(h + x.unsqueeze(1))), len(programs._programs)
+    step = Step(lambda m, x, h: torch.tanh(h + x.unsqueeze(1)))
     step.w = step.b = None
+    programs._programs.clear()  # a full store drops one program for every one it takes
     for batch in (1, 2, 5):
         elman.scan(step, torch.ones(3, batch, dtype=torch.int64), torch.zeros(batch, 5), backend="cpu")
-    assert len(programs._programs) == before + 1
+    assert len(programs._programs) == 1
     x, h = torch.ones(3, 2, dtype=torch.int64), torch.zeros(2, 5, dtype=F64)
     ours, theirs = (elman.scan(step, x, h, backend=each)[0] for each in ("cpu", "eager"))
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
