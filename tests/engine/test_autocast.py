@@ -257,7 +257,7 @@ def test_checkpointing_and_second_derivatives() -> None:
 def test_a_batch_of_few_rows_is_left_to_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.engine.cpu.ways._has_tiles", lambda _: True)
     monkeypatch.delenv("ELMAN_BF16", raising=False)
-    prepared = elman.engine.programs.prepare(
+    prepared = elman.engine.prepare.prepare(
         elman.cells.RNN(3, 4), [torch.zeros(1, 1, 3)], torch.zeros(1, 4), is_tuple=False, all_states=False
     )
     kinds = []

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import elman
 from elman.cell import Cell
 from elman.cells import GRU, LSTM, RNN, SCRN, CoupledLSTM, GRUResetBefore, PeepholeLSTM
-from elman.engine import programs
+from elman.engine import prepare as programs
 from elman.errors import UserError
 from elman.structure import leaves
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import elman
 from elman.cell import Cell
 from elman.cells import GRU, LSTM, RNN, GRUResetBefore
-from elman.engine import programs
+from elman.engine import prepare as programs
 from elman.engine.explain import Explanation, Explanations
 from elman.engine.scan import watch
 from elman.errors import UserError

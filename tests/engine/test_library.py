@@ -23,7 +23,7 @@ import elman
 from elman import Cell
 from elman.cells import GRU, LSTM, RNN, SCRN, CoupledLSTM, GRUResetBefore, PeepholeLSTM
 from elman.engine import library
-from elman.engine.programs import prepare
+from elman.engine.prepare import prepare
 from elman.engine.steps import default_state
 from elman.errors import UserError
 from elman.structure import leaves

@@ -11,9 +11,9 @@ from torch import Tensor
 import elman
 from elman import cells
 from elman.cell import Cell
-from elman.engine import operator
-from elman.engine.operator import Program
-from elman.engine.programs import prepare
+from elman.engine import loop
+from elman.engine.prepare import prepare
+from elman.engine.program import Program
 from elman.engine.steps import default_state
 from elman.structure import leaves
 
@@ -92,7 +92,7 @@ def test_without_gradients_long_sequences_run_in_chunks(reverse: bool, monkeypat
     cell, x, resets = cells.LSTM(3, 5), torch.randn(11, 2, 3), torch.rand(11, 2) < 0.3
     with torch.no_grad():
         whole = elman.scan(cell, x, resets=resets, reverse=reverse, return_states=True, backend="cpu")
-        monkeypatch.setattr(operator, "CHUNK_BYTES", 4 * 2 * 20 * 4)  # four steps
+        monkeypatch.setattr(loop, "CHUNK_BYTES", 4 * 2 * 20 * 4)  # four steps
         pieces = elman.scan(cell, x, resets=resets, reverse=reverse, return_states=True, backend="cpu")
     for a, b in zip(
         (whole[0], *leaves(whole[1]), *leaves(whole[2])),

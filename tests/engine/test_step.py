@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from elman.cell import Cell, find_cell
 from elman.cells import GRU, LSTM
-from elman.engine.operators import PRODUCTS
-from elman.engine.programs import prepare
+from elman.engine.kinds import PRODUCTS
+from elman.engine.prepare import prepare
 from elman.engine.step import WholeStep, make_step, surroundings, whole_step
 from elman.structure import State
 

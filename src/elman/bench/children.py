@@ -18,7 +18,7 @@ import torch
 
 from ..engine import scan
 from ..engine.cpu.jit import Compiled
-from ..engine.programs import prepare
+from ..engine.prepare import prepare
 from ..engine.trace import Refused
 from .cases import TRAIN, Case, Shape, make_problem
 from .measure import row_of

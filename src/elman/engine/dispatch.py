@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 from ..errors import UserError, nearest
 from ..structure import State, leaves
-from .programs import Prepared, prepare
+from .prepare import Prepared, prepare
 from .trace import Refused
 
 BACKENDS = ("auto", "eager", "cpu")

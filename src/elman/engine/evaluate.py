@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .cpu.ways import multiplies_bf16
-from .operators import PRODUCTS
+from .kinds import PRODUCTS
 from .trace import ROWS, Graph, Value
 
 _ROUNDING = {*PRODUCTS, torch.ops.aten.bmm.default, torch.ops.aten.convolution.default}

@@ -20,9 +20,9 @@ from ..cell import Cell
 from ..errors import UserError
 from ..structure import State, leaves, map_leaves
 from .cpu.kernel import compiled, variant_for
-from .operator import Program
-from .operators import COLUMNS, FILLS, PRODUCTS, SAME, operand, weight, width
+from .kinds import COLUMNS, FILLS, PRODUCTS, SAME, operand, weight, width
 from .plan import Plan, Stage
+from .program import Program
 from .scan import Planned, scan, watch
 from .split import Split, needed
 from .steps import default_state

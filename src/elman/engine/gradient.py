@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.func import vjp
 
 from .evaluate import evaluate
+from .kinds import is_pointwise, operand
 from .lines import UNKNOWN
-from .operators import is_pointwise, operand
 from .split import Split, ancestors, dependents, split
 from .tidy import hashable, replaced, tidy
 from .trace import ROWS, Graph, Value, trace

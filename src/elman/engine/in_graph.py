@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..structure import State, leaves
 from .dispatch import autocasts_to_bf16
 from .library import call_program, register
-from .programs import _HOOKS, _OF_EVERY_MODULE, prepare
+from .prepare import _HOOKS, _OF_EVERY_MODULE, prepare
 from .trace import Refused
 
 _PLAIN = (

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from .cpu.kernel import run_on_cpu
-from .operator import Program, _Call, _Loop, _readable, _readable_rows, scan_compiled
+from .loop import _Call, _Loop, _readable, _readable_rows, scan_compiled
+from .program import Program
 from .trace import Value
 
 _programs: dict[str, Program] = {}

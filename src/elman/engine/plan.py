@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from .operators import FILLS, PRODUCTS, SAME, is_pointwise, is_reduction, operand, width
+from .kinds import FILLS, PRODUCTS, SAME, is_pointwise, is_reduction, operand, width
 from .tidy import hashable
 from .trace import Graph, Refused, Value, operator_name
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .operators import FILLS, PRODUCTS, is_reduction, operand, width
+from .kinds import FILLS, PRODUCTS, is_reduction, operand, width
 from .plan import Plan, Stage, column_source
 from .trace import Value
 

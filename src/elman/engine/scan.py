@@ -16,7 +16,7 @@ from ..structure import State, describe, leaves, map_leaves, rebuild, same_shape
 from . import eager
 from .cpu.kernel import run_on_cpu
 from .dispatch import Choice, autocasts_to_bf16, check_backend, choose
-from .operator import scan_compiled
+from .loop import scan_compiled
 from .steps import default_state, step_over_time
 
 

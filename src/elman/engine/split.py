@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .operators import is_pointwise
+from .kinds import is_pointwise
 from .trace import Graph, Value
 
 

@@ -21,9 +21,9 @@ from .cpu.kernel import address_table, compiled, scratch_of, variant_for, weight
 from .cpu.threads import parallel
 from .dispatch import choose
 from .evaluate import evaluate
-from .operator import Program
-from .operators import PRODUCTS, is_pointwise, is_reduction, weight
+from .kinds import PRODUCTS, is_pointwise, is_reduction, weight
 from .plan import Plan, make_plan
+from .program import Program
 from .split import ancestors, dependents, needed
 from .trace import Graph, Refused, Value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .operators import FILLS, width
+from .kinds import FILLS, width
 from .split import ancestors
 from .trace import Graph, Value
 

@@ -20,7 +20,7 @@ from elman.engine.cpu.emit import Variant, emit
 from elman.engine.cpu.jit import compile_module, host
 from elman.engine.cpu.simd import I64, POINTER, Simd, index, loop
 from elman.engine.cpu.ways import Way
-from elman.engine.programs import prepare
+from elman.engine.prepare import prepare
 
 needs_wide_vectors = pytest.mark.skipif(host().vector_bytes != 64, reason="a row of a tile is one vector of 64 bytes")
 needs_intel = pytest.mark.skipif(

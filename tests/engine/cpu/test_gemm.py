@@ -12,9 +12,9 @@ from elman.engine.cpu.emit import Variant
 from elman.engine.cpu.gemm import REGISTERS, panels, tiling
 from elman.engine.cpu.jit import host
 from elman.engine.cpu.pack import pack_panels
-from elman.engine.operators import weight, width
+from elman.engine.kinds import weight, width
 from elman.engine.plan import Stage
-from elman.engine.programs import prepare
+from elman.engine.prepare import prepare
 from elman.engine.steps import default_state
 
 

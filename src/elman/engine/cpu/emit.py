@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from llvmlite import ir
 
-from ..operators import FILLS, PRODUCTS, is_reduction, operand, weight, width
+from ..kinds import FILLS, PRODUCTS, is_reduction, operand, weight, width
 from ..plan import Plan, Stage, Store, column_source
 from ..trace import Refused, Value, operator_name
 from . import amx, bf16

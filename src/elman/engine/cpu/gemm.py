@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from ..operators import operand, width
+from ..kinds import operand, width
 from ..plan import Plan, Stage
 from ..trace import Value
 from . import amx, bf16

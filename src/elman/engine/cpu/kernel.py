@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..operators import width
+from ..kinds import width
 from ..plan import Plan
 from ..trace import Value
 from . import amx
@@ -49,7 +49,7 @@ def run_on_cpu(
     backward: bool = False,
     bf16: bool = False,
 ) -> None:
-    """The kernel of backend "cpu": see ``engine.operator.Kernel``."""
+    """The kernel of backend "cpu": see ``engine.loop.Kernel``."""
     dtype, batch = stacks[0].dtype, stacks[0].shape[1]
     rings = [len(stack) == 2 for stack in stacks]
     variant, threads = variant_for(

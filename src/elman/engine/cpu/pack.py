@@ -14,7 +14,7 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
-from ..operators import weight
+from ..kinds import weight
 from ..plan import Plan
 from ..trace import Value
 from . import bf16

@@ -19,7 +19,7 @@ from ..cell import Cell
 from ..structure import State, leaves, rebuild
 from .cpu.emit import check
 from .evaluate import without_autocast
-from .operator import Program, make_program
+from .program import Program, make_program
 from .steps import read_result
 from .trace import Refused
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from elman.engine.evaluate import evaluate
-from elman.engine.operator import Program, make_program, scan_compiled
+from elman.engine.loop import scan_compiled
+from elman.engine.program import Program, make_program
 from elman.engine.trace import Refused
 
 
