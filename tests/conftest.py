@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from elman.structure import State, leaves
 
-sys.path.append(str(Path(__file__).parent))  # for ``import oracles``: pytest's importlib mode adds no path itself
-collect_ignore = ["oracles"]
+# For ``import oracles`` and ``import some_cells``: pytest's importlib mode adds no path itself.
+sys.path.append(str(Path(__file__).parent))
+collect_ignore = ["oracles", "some_cells.py"]
 
 settings.register_profile("elman", deadline=None, max_examples=30, derandomize=True, database=None)
 settings.load_profile("elman")
@@ -26,6 +28,15 @@ GRADIENT_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 Compare = Callable[[State, State], None]
 """``compare(actual, expected)`` over all tensors of two states; the expected ones may be NumPy arrays."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A fresh cache of machine code for this run of the tests, one for all processes that share it."""
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELMAN_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "elman-cache"))
+        yield
 
 
 @pytest.fixture(autouse=True)

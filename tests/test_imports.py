@@ -12,11 +12,11 @@ import elman
 PACKAGE = Path(elman.__file__).parent
 LEVELS = [
     ["errors", "structure"],
-    ["activations", "initialisation"],
+    ["activations", "initialisation", "linear_recurrence"],
     ["cell"],
     ["cells", "engine"],
     ["layers"],
-    ["nn", "tbptt", "models"],
+    ["nn", "tbptt", "models", "bridge", "compat", "reference", "testing"],
     ["streaming"],
     ["training", "generation"],
     ["diagnostics"],

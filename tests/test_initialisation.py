@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from elman.cells import GRU, LSTM, RNN, SCRN, CoupledLSTM, PeepholeLSTM
+from elman.cell import Cell
+from elman.cells import CFN, GRU, JANET, LSTM, RNN, SCRN, CoupledLSTM, FastGRNN, LayerNormLSTM, MinimalRNN, PeepholeLSTM
 from elman.initialisation import start_linear, truncated_normal_
 
 CELLS = [RNN, LSTM, PeepholeLSTM, CoupledLSTM, GRU, SCRN]
@@ -73,6 +75,60 @@ def test_a_forget_bias_is_set_under_every_start(cls: type, init: str) -> None:
     assert (cell.bias_ih.chunk(len(cell.gates))[row] + cell.bias_hh.chunk(len(cell.gates))[row] == 2.5).all()
     if init != "torch":
         assert cell.bias_ih.count_nonzero() == 4
+
+
+class Normalised(Cell, register=False):
+    """A user's cell with every kind of normalisation layer, one of them without parameters."""
+
+    gates = ("n",)
+
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        kinds = nn.LayerNorm(4), nn.RMSNorm(4), nn.GroupNorm(2, 4), nn.LayerNorm(4, elementwise_affine=False)
+        self.norms = nn.Sequential(*kinds)
+
+
+@pytest.mark.parametrize("init", ["torch", "xavier", "identity", "normal"])
+def test_a_normalisation_starts_at_gain_one_and_shift_zero(init: str) -> None:
+    cell = Normalised(3, 4, init=init)
+    for again in range(2):
+        gains = {name: p for name, p in cell.norms.named_parameters() if name.endswith("weight")}
+        shifts = {name: p for name, p in cell.norms.named_parameters() if name.endswith("bias")}
+        assert len(gains) == 3 and all(p.eq(1).all() for p in gains.values())
+        assert len(shifts) == 2 and all(p.eq(0).all() for p in shifts.values())
+        if not again:
+            with torch.no_grad():
+                for parameter in cell.parameters():
+                    parameter.fill_(7.0)
+            cell.reset_parameters()
+    assert not cell.weight_ih.eq(7).any() and not cell.bias_hh.eq(7).any()
+
+
+@pytest.mark.parametrize("init", ["torch", "xavier", "identity", "normal"])
+def test_a_forget_bias_is_where_the_cell_keeps_it(init: str) -> None:
+    norms = LayerNormLSTM(3, 4, init=init, forget_bias=2.5)
+    assert norms.norm_f.bias.eq(2.5).all() and norms.norm_f.weight.eq(1).all() and not norms.norm_i.bias.any()
+    assert FastGRNN(3, 4, init=init, forget_bias=2.5).bias_z.eq(2.5).all()
+    assert MinimalRNN(3, 4, init=init, forget_bias=2.5).bias_hh.eq(2.5).all()
+    chaos = CFN(3, 4, init=init, forget_bias=2.5)
+    assert (chaos.bias_ih + chaos.bias_hh)[:4].eq(2.5).all() and not (chaos.bias_ih + chaos.bias_hh)[4:].eq(2.5).any()
+    expected = 1.0 if init == "xavier" else 0.0
+    assert LayerNormLSTM(3, 4, init=init).norm_f.bias.eq(expected).all()
+
+
+@pytest.mark.parametrize("init", ["torch", "xavier", "identity", "normal"])
+def test_a_chrono_start_spreads_the_forget_bias_over_the_steps(init: str) -> None:
+    cell = JANET(3, 2000, chrono=101, init=init)
+    steps = cell.bias_ih[:2000].exp()
+    assert not cell.bias_hh[:2000].any()
+    assert 1 <= steps.min() < 2 and 99 < steps.max() <= 100.001
+    assert steps.mean().item() == pytest.approx(50.5, abs=3)
+
+
+@pytest.mark.parametrize("init", ["torch", "xavier", "identity", "normal"])
+def test_fast_grnn_starts_its_two_numbers_as_its_authors(init: str) -> None:
+    cell = FastGRNN(3, 4, init=init)
+    assert cell.zeta_logit.item() == 1.0 and cell.nu_logit.item() == -4.0
 
 
 @pytest.mark.parametrize("init", ["torch", "xavier", "identity", "normal"])

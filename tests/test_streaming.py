@@ -13,11 +13,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_cells import BUILT_IN, some_quick
 from torch import Tensor, nn
 
 import elman
 from elman import Recurrent, Stream, UserError, scan
-from elman.cell import Cell, cells, find_cell
+from elman.cell import Cell, find_cell
 from elman.cells import GRU, LSTM
 from elman.models import LanguageNet
 from elman.streaming import in_evaluation, listener
@@ -25,14 +26,6 @@ from elman.structure import State, leaves, map_leaves
 
 T, N, H, V = 5, 4, 5, 7
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
-OURS = [name for name, cell in cells().items() if cell.__module__.startswith("elman.cells.")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELMAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture
@@ -142,7 +135,7 @@ class Tagger(nn.Module):
 # Step by step the same
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", some_quick())
 def test_every_cell(name: str) -> None:
     cell = find_cell(name)(N, H)
     for batch in (1, 3, 17):
@@ -156,7 +149,7 @@ def test_ids(name: str) -> None:
 
 
 @settings(max_examples=3)
-@given(st.sampled_from(OURS), st.sampled_from([1, 7, 63, 65]), st.sampled_from([1, 2, 5, 9]), st.integers(1, 40))
+@given(st.sampled_from(BUILT_IN), st.sampled_from([1, 7, 63, 65]), st.sampled_from([1, 2, 5, 9]), st.integers(1, 40))
 def test_odd_sizes(name: str, hidden: int, batch: int, size: int) -> None:
     check_cell(find_cell(name)(size, hidden).double(), torch.randn(3, batch, size, dtype=torch.float64))
 

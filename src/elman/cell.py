@@ -6,8 +6,10 @@ import collections
 import importlib.util
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import UserError, nearest
-from .initialisation import SCHEMES, set_forget_bias
+from .initialisation import SCHEMES, set_forget_bias, start_norms
 from .structure import State, describe, same_shapes
 
 _REGISTRY: dict[str, type[Cell]] = {}
 _PLACE = ("device", "dtype")
+_OF_A_FILE = "elman_user_"
 
 
 class Gated:
@@ -116,16 +119,21 @@ class Cell(nn.Module, metaclass=_CellType):
     - ``states``: names of the states; the first is the output unless ``output`` names another.
     - ``output``: the output's name where it is not the first state; ``step`` then returns the output first.
     - ``inputs``: names of the per-step inputs, passed to ``step`` in this order; default ``("x",)``.
-    - ``forget_gate``: the gate that keeps the old state, whose bias ``forget_bias`` and the "xavier" start set.
+    - ``forget_gate``: the gate that keeps the old state, whose bias ``forget_bias`` and the "xavier" start set (see
+      ``forget_biases`` where it is no row of ``gates``).
+    - ``recurrent_matrix``: ``False`` where no gate sees the state through a matrix: without ``weight_hh``, ``bias_hh``
+      and ``self.recur``.
 
     ``step(x, *states)`` sees ``x.f`` = (W x_t + b_ih)_f for every gate f, ``x.raw`` = x_t (B, I), and
     ``self.recur.f(v)`` = (U v + b_hh)_f; ``self.recur(v)`` does all gates in one product. It returns the new states
     in the order of ``states``, each (B, H) unless ``state_sizes`` says otherwise.
 
     Parameters are named and shaped as PyTorch's: ``weight_ih`` (G*H, I), ``weight_hh`` (G*H, H), ``bias_ih`` and
-    ``bias_hh`` (G*H,).
+    ``bias_hh`` (G*H,). A subclass may put a parameter of another shape in the place of one of them: G equal blocks of
+    rows is all that ``x`` and ``recur`` ask for.
 
-    A subclass is known by its name (see ``find_cell``) unless made with ``class MyCell(Cell, register=False)``.
+    A subclass is known by its name (see ``find_cell``) unless made with ``class MyCell(Cell, register=False)``, or where
+    the package has a cell of that name.
 
     Args:
         input_size: features of x_t.
@@ -136,13 +144,13 @@ class Cell(nn.Module, metaclass=_CellType):
 
     Raises ``UserError`` for sizes below 1, an unknown ``init``, and a forget bias where there is no such bias.
 
-    >>> class MGU(Cell):
+    >>> class OneGate(Cell):
     ...     gates, states = ("f", "n"), ("h",)
     ...     def step(self, x, h):
     ...         f = torch.sigmoid(x.f + self.recur.f(h))
     ...         n = torch.tanh(x.n + self.recur.n(f * h))
     ...         return (1 - f) * h + f * n
-    >>> y, h = MGU(3, 5)(torch.zeros(2, 3))
+    >>> y, h = OneGate(3, 5)(torch.zeros(2, 3))
     >>> y.shape
     torch.Size([2, 5])
     """
@@ -152,6 +160,7 @@ class Cell(nn.Module, metaclass=_CellType):
     output: ClassVar[str | None] = None
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     forget_gate: ClassVar[str | None] = None
+    recurrent_matrix: ClassVar[bool] = True
     State: ClassVar[Any]
 
     weight_ih: Tensor
@@ -186,9 +195,6 @@ class Cell(nn.Module, metaclass=_CellType):
                 raise UserError(f"{type(self).__name__} got {name}={size!r}; give a whole number of at least 1")
         if init not in SCHEMES:
             raise UserError(f"unknown init {init!r}; {nearest(init, SCHEMES)}")
-        if forget_bias is not None and not (self.forget_gate and bias):
-            lacks = "biases (bias=False)" if self.forget_gate else "forget gate"
-            raise UserError(f"{type(self).__name__} has no {lacks}, so forget_bias={forget_bias} has nothing to set")
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
@@ -200,20 +206,34 @@ class Cell(nn.Module, metaclass=_CellType):
             shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
         if rows and bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if not self.recurrent_matrix:
+            shapes = {name: shape for name, shape in shapes.items() if name.endswith("_ih")}
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             shape = shapes.get(name)
             parameter = None if shape is None else nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             self.register_parameter(name, parameter)
 
     def reset_parameters(self) -> None:
-        """Starts all parameters anew by the scheme named in ``init``."""
+        """Starts all parameters anew by the scheme named in ``init``, normalisation layers at gain 1 and shift 0."""
+        start_norms(self)
         SCHEMES[self.init](self)
         if self.forget_bias is not None:
+            if not self.forget_biases:
+                lacks = "biases (bias=False)" if self.forget_gate else "forget gate"
+                raise UserError(
+                    f"{type(self).__name__} has no {lacks}, so forget_bias={self.forget_bias} has nothing to set"
+                )
             set_forget_bias(self, self.forget_bias)
 
     def step(self, *args: Any) -> Any:
         """New states (the output before them where ``output`` is set) from the step's inputs and the old states."""
         raise NotImplementedError(f"{type(self).__name__} has no step; write step(self, x, {', '.join(self.states)})")
+
+    def all_steps(self, *args: Any) -> Any:
+        """``step`` for all steps at once, for ``parallel``: the inputs have a time axis in front, the states given are
+        those before the first step, and the states returned, like the output, are those of every step.
+        """
+        raise UserError(f"{type(self).__name__} has no parallel form over time; use elman.scan")
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -224,6 +244,22 @@ class Cell(nn.Module, metaclass=_CellType):
     def output_size(self) -> int:
         """Features of the output, which is what a next layer takes."""
         return self.state_sizes[0]
+
+    @property
+    def forget_biases(self) -> tuple[Tensor, ...]:
+        """The (H,) vectors whose sum is the forget gate's bias: its rows of the two biases; empty where there are none.
+
+        A subclass that keeps this bias elsewhere names the place here.
+
+        >>> from elman.cells import LSTM
+        >>> LSTM(2, 3, forget_bias=1.0).forget_biases[0]
+        tensor([1., 1., 1.], grad_fn=<SplitBackward0>)
+        """
+        if self.forget_gate is None:
+            return ()
+        row = self.gates.index(self.forget_gate)
+        biases = (self.bias_ih, self.bias_hh)
+        return tuple(bias.chunk(len(self.gates))[row] for bias in biases if bias is not None)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -263,6 +299,20 @@ class Cell(nn.Module, metaclass=_CellType):
             for size in self.state_sizes
         )
 
+    def example_inputs(self, time: int, batch_size: int) -> Tensor | tuple[Tensor, ...]:
+        """Made-up inputs (T, B, ...) for checks and explanations: normal numbers, (T, B, 1) for inputs beside x.
+
+        A cell whose inputs are of another kind or shape (time stamps that rise, images) overrides it.
+
+        >>> from elman.cells import LSTM
+        >>> LSTM(3, 4).example_inputs(7, 2).shape
+        torch.Size([7, 2, 3])
+        """
+        like = next(self.parameters(), torch.empty(0))
+        sizes = (self.input_size, *[1] * (len(self.inputs) - 1))
+        made = tuple(torch.randn(time, batch_size, size, device=like.device, dtype=like.dtype) for size in sizes)
+        return made[0] if len(made) == 1 else made
+
     def check_state(self, state: State, batch_size: int) -> None:
         """Raises ``UserError`` unless ``state`` nests and is shaped as ``initial_state(batch_size)``.
 
@@ -289,7 +339,7 @@ class Cell(nn.Module, metaclass=_CellType):
     def bound(self) -> Cell:
         """A light copy for one sequence, with the recurrent product's slices made once."""
         copy = self._copy()
-        if self.gates:
+        if self.gates and self.recurrent_matrix:
             copy.__dict__["recur"] = Recurrence(self.weight_hh, self.bias_hh, self.gates)
         return copy
 
@@ -343,6 +393,34 @@ class Cell(nn.Module, metaclass=_CellType):
         projected = self.project(first, one_hot) if self.gates else first
         return self.advance(Gated(projected, self.gates, lambda: self._dense(first, one_hot)), extras, state)
 
+    def parallel(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """``elman.scan(cell, x, state)`` with all steps at once, for cells whose recurrence is linear in the state.
+
+        The depth is that of ``elman.linear_recurrence.linear_scan``, 2 log2(T) in place of T. It takes x (T, B, I) or
+        ids (T, B) and knows no ``lengths`` and no ``resets``: ``scan`` does.
+
+        Raises ``UserError`` for a cell without this form, and for shapes that do not fit.
+
+        >>> from elman.cells import MinGRU
+        >>> y, h = MinGRU(3, 4).parallel(torch.randn(7, 2, 3))
+        >>> y.shape, h.shape
+        (torch.Size([7, 2, 4]), torch.Size([2, 4]))
+        """
+        if x.dim() < 2:
+            raise UserError(f"{type(self).__name__}.parallel got x of shape {tuple(x.shape)}; expected (T, B, ...)")
+        one_hot = self._is_one_hot(x[0] if len(x) else x.new_empty(x.shape[1:]))
+        if state is None:
+            state = self.initial_state(x.shape[1])
+        else:
+            self.check_state(state, x.shape[1])
+        projected = self.project(x, one_hot) if self.gates else x
+        gated = Gated(projected, self.gates, lambda: self._dense(x, one_hot))
+        result = self.all_steps(gated, *((state,) if len(self.states) == 1 else state))
+        values = result if isinstance(result, tuple) else (result,)
+        if not len(x):
+            return values[0], state
+        return values[0], self.pack(each[-1] for each in (values[1:] if self.output else values))
+
     def advance(self, x: Gated, extras: Sequence[Tensor], state: State) -> tuple[Tensor, State]:
         """``step``, with its result read as ``(output, state)``."""
         states = (state,) if len(self.states) == 1 else state
@@ -379,6 +457,14 @@ def _register(cls: type[Cell]) -> None:
     name = cls.__name__.lower()
     known = _REGISTRY.get(name)
     if known is not None and known.__module__ != cls.__module__:
+        if known.__module__.startswith(f"{__package__}.cells."):
+            if not cls.__module__.startswith(_OF_A_FILE):  # which is asked for by the file's name
+                warnings.warn(
+                    f"Elman has a cell named {name!r}, and the name goes on meaning that one; hand your own "
+                    f"{cls.__name__} over as the class itself, or rename it",
+                    stacklevel=4,
+                )
+            return
         raise UserError(
             f"a cell named {name!r} exists in {known.__module__} already; "
             f"rename the class {cls.__name__} in {cls.__module__}"
@@ -414,10 +500,35 @@ def find_cell(name: str) -> type[Cell]:
     return _REGISTRY[key]
 
 
+def cells_of_file(path: Path) -> list[type[Cell]]:
+    """The cells that a Python file defines, in its order, after running it.
+
+    Raises ``UserError`` where there is no such file, where it cannot be run, and where it defines no cell.
+    """
+    module = _module_of_file(path)
+    found = [each for each in _cells_in(module).values() if each.__module__ == module.__name__]
+    if not found:
+        raise UserError(f"{path} defines no cell; write a class in it that has elman.Cell as its base, and a step")
+    return found
+
+
 def _cell_of_file(path: Path, class_name: str) -> type[Cell]:
+    own = _cells_in(_module_of_file(path))
+    if class_name not in own:
+        raise UserError(f"{path} has no cell {class_name!r}; {nearest(class_name, own) if own else 'it defines none'}")
+    return own[class_name]
+
+
+def _cells_in(module: ModuleType) -> dict[str, type[Cell]]:
+    """The cells that can step among a module's names."""
+    classes = {name: each for name, each in vars(module).items() if isinstance(each, type) and issubclass(each, Cell)}
+    return {name: each for name, each in classes.items() if each.step is not Cell.step}
+
+
+def _module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"no such file: {str(path)!r} (a cell of your own is named file.py:ClassName)")
-    module_name = f"elman_user_{path.resolve().stem}"
+    module_name = f"{_OF_A_FILE}{path.resolve().stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -430,8 +541,4 @@ def _cell_of_file(path: Path, class_name: str) -> type[Cell]:
     except Exception as error:
         del sys.modules[module_name]
         raise UserError(f"{path} could not be run: {type(error).__name__}: {error}") from error
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Cell)):
-        own = [k for k, v in vars(module).items() if isinstance(v, type) and issubclass(v, Cell) and v is not Cell]
-        raise UserError(f"{path} has no cell {class_name!r}; {nearest(class_name, own) if own else 'it defines none'}")
-    return found
+    return module

@@ -13,9 +13,31 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+
+
+def _norms(cell: Cell) -> list[nn.Module]:
+    return [module for module in cell.modules() if isinstance(module, _NORMS)]
+
+
+def start_norms(cell: Cell) -> None:
+    """Gain 1 and shift 0 in every normalisation layer of the cell: they start so under every scheme."""
+    for norm in _norms(cell):
+        norm.reset_parameters()  # type: ignore[operator]
+
+
+def _parameters(cell: Cell) -> list[Tensor]:
+    """What a scheme starts: every parameter but those of normalisation layers."""
+    kept = {id(parameter) for norm in _norms(cell) for parameter in norm.parameters()}
+    return [parameter for parameter in cell.parameters() if id(parameter) not in kept]
+
+
 def _gate_blocks(cell: Cell) -> dict[int, int]:
-    """How many gates each of the cell's own weights stacks by rows, by the parameter's id; other weights count 1."""
-    return {id(cell.weight_ih): len(cell.gates), id(cell.weight_hh): len(cell.gates)}
+    """How many blocks each of the cell's own weights stacks by rows, by the parameter's id; other weights count 1.
+
+    A block is a gate's rows, or in ``weight_hh`` those of a gate's head, where the cell has heads.
+    """
+    return {id(cell.weight_ih): len(cell.gates), id(cell.weight_hh): len(cell.gates) * getattr(cell, "heads", 1)}
 
 
 def _weights(cell: Cell) -> list[tuple[Tensor, bool]]:
@@ -23,14 +45,14 @@ def _weights(cell: Cell) -> list[tuple[Tensor, bool]]:
     blocks = _gate_blocks(cell)
     return [
         (block, parameter is cell.weight_hh)
-        for parameter in cell.parameters()
+        for parameter in _parameters(cell)
         if parameter.dim() >= 2
         for block in parameter.detach().chunk(blocks.get(id(parameter), 1))
     ]
 
 
 def _zero_vectors(cell: Cell) -> None:
-    for parameter in cell.parameters():
+    for parameter in _parameters(cell):
         if parameter.dim() < 2:
             nn.init.zeros_(parameter)
 
@@ -38,7 +60,7 @@ def _zero_vectors(cell: Cell) -> None:
 def torch_start(cell: Cell) -> None:
     """Uniform in +-1/sqrt(H) for everything, as ``torch.nn``'s recurrent modules."""
     bound = 1 / math.sqrt(cell.hidden_size)
-    for parameter in cell.parameters():
+    for parameter in _parameters(cell):
         nn.init.uniform_(parameter, -bound, bound)
 
 
@@ -50,8 +72,7 @@ def xavier_start(cell: Cell) -> None:
     for block, recurrent in _weights(cell):
         (nn.init.orthogonal_ if recurrent else nn.init.xavier_uniform_)(block)
     _zero_vectors(cell)
-    if cell.forget_gate is not None:
-        set_forget_bias(cell, 1.0)
+    set_forget_bias(cell, 1.0)
 
 
 def identity_start(cell: Cell) -> None:
@@ -80,13 +101,10 @@ SCHEMES: dict[str, Callable[[Cell], None]] = {
 
 
 def set_forget_bias(cell: Cell, value: float) -> None:
-    """Sets the forget gate's bias, ``bias_ih`` to ``value`` and ``bias_hh`` to zero; does nothing without biases."""
-    if cell.forget_gate is None or cell.bias_ih is None or cell.bias_hh is None:
-        return
-    row = cell.gates.index(cell.forget_gate)
+    """Sets the first of the cell's ``forget_biases`` to ``value`` and the others to zero; does nothing without any."""
     with torch.no_grad():
-        cell.bias_ih.chunk(len(cell.gates))[row].fill_(value)
-        cell.bias_hh.chunk(len(cell.gates))[row].fill_(0.0)
+        for position, bias in enumerate(cell.forget_biases):
+            bias.fill_(0.0 if position else value)
 
 
 def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator | None = None) -> Tensor:

@@ -52,8 +52,8 @@ def test_peers_agree(name: str, kind: str, cell: str) -> None:
     case = Case(cell, SHAPE, kind)
     peer = peer_of(name, case)
     assert (peer is not None) == (cell in HAS[name, kind])
-    if peer is not None:
-        assert error_of(peer, case) < 2e-6
+    if peer is not None:  # rounding alone: layer norm over five units makes most of it
+        assert error_of(peer, case) < 1e-5
 
 
 def test_jax_agrees_without_gradients() -> None:

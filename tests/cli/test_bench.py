@@ -73,7 +73,7 @@ def test_wrong_results_are_no_timing_and_end_with_1(call: Any, monkeypatch: pyte
     ("words", "sentence"),
     [
         ("--shapes 3x4", "'3x4' is no shape; write steps x batch x units as 100x64x512, or standard or quick"),
-        ("--cells lsmt", "no cell 'lsmt' in the benchmark; did you mean 'lstm'?"),
+        ("--cells lsmt", "unknown cell 'lsmt'; did you mean 'lstm'?"),
         ("--peers torhc", "unknown peer 'torhc'; did you mean 'torch'?"),
         ("--kinds trian", "unknown kind 'trian'; did you mean 'train'?"),
         ("--kinds train --ragged", "--kinds picks parts of the table, which --ragged and --stream replace; give one"),

@@ -1,8 +1,8 @@
-"""A cache folder of its own for machine code, and two runs of one scan side by side."""
+"""Two runs of one scan side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +14,6 @@ from elman.engine.steps import default_state
 from elman.structure import State, leaves, rebuild
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELMAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def outcome(cell: nn.Module, x: Any, state: State, backend: str, **options: Any) -> tuple[list[Tensor], list[Tensor]]:

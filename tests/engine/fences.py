@@ -153,6 +153,8 @@ def _shape(size: tuple[Any, ...]) -> Sequence[int]:
 
 
 def _load(name: str) -> Any:
+    """A module of the tests beside this one, which may import from their folder."""
+    sys.path.append(str(Path(__file__).parents[1]))
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

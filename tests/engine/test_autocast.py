@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from some_cells import BUILT_IN, some_quick
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -23,7 +24,6 @@ from elman.structure import State, leaves, map_leaves, rebuild
 
 aten = torch.ops.aten
 WAYS = ["emulate", *(["dot"] if host().has("avx512bf16") else []), *(["amx"] if host().vector_bytes == 64 else [])]
-BUILT_IN = sorted(name for name, cell in cells().items() if cell.__module__.startswith("elman.cells."))
 INPUT = 3
 # A state that differs in the last bit may be rounded to the other neighbour, in a few places of thousands; else the
 # difference is 1e-7. A factor that is not rounded at all shows several times as much.
@@ -117,7 +117,7 @@ def test_one_product_and_its_gradient(size: int, way: str) -> None:
         torch.testing.assert_close(dw.double(), expected, rtol=2**-8, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", some_quick())
 def test_every_cell(name: str) -> None:
     cell, x = cells()[name](INPUT, 23), torch.randn(5, 3, INPUT)
     options = {"lengths": torch.tensor([5, 2, 0]), "resets": torch.rand(5, 3) < 0.3}
@@ -137,7 +137,7 @@ def test_odd_sizes(hidden: int, way: str) -> None:
     check(elman.cells.GRUResetBefore(INPUT, hidden), torch.randn(4, 17, INPUT), lengths=torch.randint(0, 5, (17,)))
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", some_quick())
 def test_eager_computes_the_same_to_the_accuracy_of_bfloat16(name: str) -> None:
     cell, x = cells()[name](INPUT, 23), torch.randn(5, 3, INPUT)
     expected = by_definition(cell, x, default_state(cell, 3))[0][0]

@@ -56,11 +56,11 @@ def test_a_write_beside_an_output_is_found() -> None:
 def check(*arguments: str) -> None:
     done = between_fences(*arguments)
     assert done.returncode == 0, f"{done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    assert len(done.stdout.splitlines()) >= 9
+    assert len(done.stdout.splitlines()) >= 5
 
 
 def test_some_cells() -> None:
-    check("cells", "2", "7", "--", "lstm", "gru reset before")
+    check("cells", "2", "7", "--", "gru reset before")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -82,6 +82,7 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", MAKERS)
 @given(run=runs())
+@settings(max_examples=12)
 def test_scan_is_the_loop_row_by_row(name: str, run: dict[str, Any]) -> None:
     torch.manual_seed(run["seed"])
     cell = MAKERS[name]()

@@ -2,7 +2,7 @@
 
 ``ORACLES[name].run(weights, x, state, **options)`` takes weights by name, x (T, B, I) and a tuple of states (B, size);
 it returns the outputs (T, B, ...) and the final states. ``VARIANTS`` are the options worth trying, of which the first
-is the paper's.
+is the paper's. A cell with further inputs gets x as a tuple.
 """
 
 from __future__ import annotations

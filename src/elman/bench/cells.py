@@ -1,4 +1,4 @@
-"""The cells that are measured: those of the package by name, and three of this file's own."""
+"""The cells that are measured: those of the package by name, and one that nobody has written a kernel for."""
 
 from __future__ import annotations
 
@@ -8,62 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn, sigmoid, tanh
 
-from ..cell import Cell, Gated, find_cell
-from ..errors import UserError, nearest
-
-
-class LayerNormLSTM(Cell, register=False):
-    """LSTM with layer normalisation (Ba et al. 2016, arXiv:1607.06450) of every gate and of the state that is read.
-
-    As ``LayerNormBasicLSTMCell`` of TensorFlow 1: each gate's pre-activation (B, H) is normalised over its H units, and
-    h_t = o tanh(norm(c_t)). No biases but the normalisations' own.
-
-    >>> y, (h, c) = LayerNormLSTM(3, 4)(torch.zeros(2, 3))
-    >>> y.shape
-    torch.Size([2, 4])
-    """
-
-    gates = ("i", "f", "g", "o")
-    states = ("h", "c")
-
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **{"bias": False} | options)
-        place: dict[str, Any] = {"device": self.weight_hh.device, "dtype": self.weight_hh.dtype}
-        self.norm_i = nn.LayerNorm(hidden_size, **place)
-        self.norm_f = nn.LayerNorm(hidden_size, **place)
-        self.norm_g = nn.LayerNorm(hidden_size, **place)
-        self.norm_o = nn.LayerNorm(hidden_size, **place)
-        self.norm_c = nn.LayerNorm(hidden_size, **place)
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        for norm in (self.norm_i, self.norm_f, self.norm_g, self.norm_o, self.norm_c):
-            norm.reset_parameters()
-
-    def step(self, x: Gated, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        z = x + self.recur(h)
-        i, f, o = sigmoid(self.norm_i(z.i)), sigmoid(self.norm_f(z.f)), sigmoid(self.norm_o(z.o))
-        c = f * c + i * tanh(self.norm_g(z.g))
-        return o * tanh(self.norm_c(c)), c
-
-
-class MGU(Cell, register=False):
-    """Minimal gated unit (Zhou et al. 2016, arXiv:1603.09420): one gate both forgets the past and admits the new.
-
-    f = sigmoid and n = tanh of W x_t + U v + b with v = h_{t-1} for f and v = f h_{t-1} for n;
-    h_t = (1 - f) h_{t-1} + f n.
-
-    >>> y, h = MGU(3, 4)(torch.zeros(2, 3))
-    >>> y.shape
-    torch.Size([2, 4])
-    """
-
-    gates = ("f", "n")
-
-    def step(self, x: Gated, h: Tensor) -> Tensor:
-        f = sigmoid(x.f + self.recur.f(h))
-        n = tanh(x.n + self.recur.n(f * h))
-        return (1 - f) * h + f * n
+from ..cell import Cell, Gated, cells, find_cell
+from ..errors import UserError
 
 
 class TwoPace(Cell, register=False):
@@ -92,7 +38,7 @@ class TwoPace(Cell, register=False):
         return h, m + pace / (1 + pace) * (h - m)
 
 
-OWN: dict[str, type[Cell]] = {"layernormlstm": LayerNormLSTM, "mgu": MGU, "twopace": TwoPace}
+OWN: dict[str, type[Cell]] = {"twopace": TwoPace}
 NAMES = (
     "lstm",
     "gru",
@@ -109,11 +55,27 @@ NAMES = (
 
 
 def cell_class(name: str) -> type[Cell]:
-    """The class of a cell of the table; raises ``UserError`` naming the nearest.
+    """The class of a cell: of the table, any other of the package, or one's own as file.py:ClassName.
+
+    Raises ``UserError`` naming the nearest, and for a cell that takes more inputs than x.
 
     >>> cell_class("mgu").__name__
     'MGU'
     """
-    if name not in NAMES:
-        raise UserError(f"no cell {name!r} in the benchmark; {nearest(name, NAMES)}")
-    return OWN[name] if name in OWN else find_cell(name)
+    if name in OWN:
+        return OWN[name]
+    cls = find_cell(name)
+    if cls.inputs != ("x",):
+        raise UserError(f"{cls.__name__} takes the inputs {', '.join(cls.inputs)}; the benchmark has cells of x alone")
+    return cls
+
+
+def with_all(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, "all" replaced by the table's cells and then every other one of the package that takes x alone.
+
+    >>> "indrnn" in with_all(("all",)), with_all(("gru",))
+    (True, ('gru',))
+    """
+    package = tuple(name for name, cls in cells().items() if cls.__module__.startswith("elman.cells."))
+    every = (*NAMES, *(name for name in package if cells()[name].inputs == ("x",)))
+    return tuple(dict.fromkeys(each for name in names for each in (every if name == "all" else (name,))))

@@ -23,7 +23,7 @@ Record = Mapping[str, Any]
 def header(peers: Sequence[str]) -> str:
     """What stands above the lines: ratios are the peer's time by ours, so above 1 we are faster."""
     names = "".join(f"{name:>16}" for name in peers)
-    return f"{'cell':<15}{'T x B x H':<13}{'kind':<8}{'ms':>9}{'sgemm':>7}{names}"
+    return f"{'cell':<19}{'T x B x H':<13}{'kind':<8}{'ms':>9}{'sgemm':>7}{names}"
 
 
 def line(row: Record, peers: Sequence[str]) -> str:
@@ -32,10 +32,10 @@ def line(row: Record, peers: Sequence[str]) -> str:
     >>> row = {"cell": "gru", "shape": "5x4x3", "kind": "train", "ours": {"ms": 2.0, "share": 0.5}, "backend": "cpu",
     ...        "peers": {"torch": {"ms": 3.0, "ratio": 1.5}}}
     >>> line(row, ["torch", "jax"])
-    'gru            5x4x3        train        2.00   50 %     1.50   3.00               -'
+    'gru                5x4x3        train        2.00   50 %     1.50   3.00               -'
     """
     ours = row["ours"]
-    begin = f"{row['cell']:<15}{row['shape']:<13}{row['kind']:<8}"
+    begin = f"{row['cell']:<19}{row['shape']:<13}{row['kind']:<8}"
     if "differs" in ours:
         return f"{begin}  DIFFERS by {ours['differs']:.1e}: not timed"
     shown = "".join(f"{_against(row['peers'].get(name)):>16}" for name in peers)
@@ -115,7 +115,7 @@ def mean_lines(rows: Iterable[Record], peers: Sequence[str]) -> list[str]:
     lines = []
     for (cell, kind), by_peer in geometric_means(rows).items():
         shown = [f"{by_peer[name][0]:.2f} ({by_peer[name][1]:.2f})" if name in by_peer else "-" for name in peers]
-        lines.append(f"{cell:<15}{'mean (least)':<13}{kind:<8}{'':>16}" + "".join(f"{each:>16}" for each in shown))
+        lines.append(f"{cell:<19}{'mean (least)':<13}{kind:<8}{'':>16}" + "".join(f"{each:>16}" for each in shown))
     return lines
 
 
@@ -124,11 +124,11 @@ def memory_line(record: Record) -> str:
 
     >>> memory_line({"cell": "gru", "shape": "5x4x3", "peer": "torch",
     ...              "ours": {"step": 10.0, "first": 12.0}, "theirs": {"step": 20.0, "first": 21.0}})
-    'gru            5x4x3        memory  10.0 MiB a step, torch 20.0 (0.50 of it); the first step 12.0, torch 21.0'
+    'gru                5x4x3        memory  10.0 MiB a step, torch 20.0 (0.50 of it); the first step 12.0, torch 21.0'
     """
     ours, theirs, peer = record["ours"], record["theirs"], record["peer"]
     return (
-        f"{record['cell']:<15}{record['shape']:<13}memory  {number(ours['step'])} MiB a step, {peer} "
+        f"{record['cell']:<19}{record['shape']:<13}memory  {number(ours['step'])} MiB a step, {peer} "
         f"{number(theirs['step'])} ({_share(ours['step'], theirs['step'])} of it); "
         f"the first step {number(ours['first'])}, {peer} {number(theirs['first'])}"
     )
@@ -138,9 +138,9 @@ def codegen_line(record: Record) -> str:
     """How long one cell's code takes to make.
 
     >>> codegen_line({"cell": "gru", "hidden": 8, "trace": 0.5, "generate": 0.25, "llvm": 0.2, "from_cache": 0.01})
-    'gru            H 8          code    traced in 0.50 s, generated in 0.25 s (LLVM 0.20), from the cache in 10 ms'
+    'gru                H 8          code    traced in 0.50 s, generated in 0.25 s (LLVM 0.20), from the cache in 10 ms'
     """
-    begin = f"{record['cell']:<15}{'H ' + str(record['hidden']):<13}code    "
+    begin = f"{record['cell']:<19}{'H ' + str(record['hidden']):<13}code    "
     if "refused" in record:
         return f"{begin}not compiled: {record['refused']}"
     return (
@@ -285,4 +285,6 @@ def _order(record: Record) -> tuple[Any, ...]:
     known = [str(each) for each in STANDARD]
     sizes = tuple(map(int, shape.split("x"))) if shape else (record["hidden"],)
     place = known.index(shape) if shape in known else len(known)
-    return kind, DTYPES.index(record["dtype"]), record["threads"], NAMES.index(record["cell"]), place, sizes
+    cell = record["cell"]
+    first = (NAMES.index(cell), "") if cell in NAMES else (len(NAMES), cell)
+    return kind, DTYPES.index(record["dtype"]), record["threads"], first, place, sizes

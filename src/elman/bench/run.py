@@ -23,7 +23,7 @@ from .cases import (
     parse_shapes,
     truth,
 )
-from .cells import NAMES, cell_class
+from .cells import NAMES, cell_class, with_all
 from .children import codegen_row, memory_row
 from .measure import Product, Row, measure
 from .report import codegen_line, header, is_wrong, line, mean_lines, memory_line, mistakes
@@ -57,6 +57,7 @@ def run_bench(
     """
     special = tuple(kind for kind, asked in ((RAGGED, ragged), (STREAM, stream)) if asked)
     wanted = special or kinds or ((TRAIN, FORWARD) if shapes or dtype == "bf16" else KINDS)
+    cells = with_all(cells)
     _check(kinds, special, cells, dtype, threads, pairs)
     given = parse_shapes(shapes)
     pairs = pairs or (2 if given and set(given) <= set(QUICK) else 9)
@@ -129,7 +130,7 @@ class _Run:
     def row(self, case: Case) -> None:
         ours = of_case(OURS, case)
         if ours is None:
-            self.say(f"{case.cell:<15}{case.shape!s:<13}{case.kind:<8}  {OURS[-1].refuses(case)}: not measured")
+            self.say(f"{case.cell:<19}{case.shape!s:<13}{case.kind:<8}  {OURS[-1].refuses(case)}: not measured")
             return
         peers = {name: found for name, classes in self.roster.items() if (found := of_case(classes, case))}
         problem = make_problem(case)

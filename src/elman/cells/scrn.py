@@ -11,6 +11,7 @@ from torch import Tensor, nn, sigmoid
 from ..activations import pointwise
 from ..cell import Cell, Gated
 from ..errors import UserError, nearest
+from ..linear_recurrence import linear_scan
 
 
 class SCRN(Cell):
@@ -20,6 +21,7 @@ class SCRN(Cell):
     a linear layer on it is the paper's U h_t + V s_t. A is ``weight_ih``, R ``weight_hh``, B ``context_in.weight`` and
     P ``context_out.weight``. The defaults are the paper's: the new context feeds h, sigmoid, no biases.
     Textbook code feeds the old context and uses tanh: ``context="old", nonlinearity="tanh"``.
+    The context is linear in the one before and has a parallel form over time, ``all_contexts``; h has none.
 
     Args:
         context_size: units C of the context s; default: as many as hidden units.
@@ -85,8 +87,25 @@ class SCRN(Cell):
         return sum(self.state_sizes)
 
     def step(self, x: Gated, h: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        alpha = self.alpha if self.alpha_logit is None else sigmoid(self.alpha_logit)
-        new = (1 - alpha) * self.context_in(x.raw) + alpha * s
+        stays = self._stays()
+        new = (1 - stays) * self.context_in(x.raw) + stays * s
         context = new if self.context == "new" else s
         h = self._nonlinearity(x.h + self.recur.h(h) + self.context_out(context))
         return torch.cat([h, new], -1), h, new
+
+    def all_contexts(self, x: Tensor, s: Tensor | None = None) -> Tensor:
+        """The contexts s_t (T, B, C) of all steps at once, as ``elman.scan`` steps to them, from x (T, B, I).
+
+        ``s`` (B, C) is the context before the first step; default: zeros.
+
+        >>> cell, x = SCRN(3, 4), torch.randn(7, 2, 3)
+        >>> torch.allclose(cell.all_contexts(x)[-1], cell(x[6], (torch.zeros(2, 4), cell.all_contexts(x[:6])[-1]))[1].s)
+        True
+        """
+        stays = self._stays()
+        added = (1 - stays) * self.context_in(x)
+        a = stays.expand(len(x), 1, -1) if isinstance(stays, Tensor) else added.new_full((len(x), 1, 1), stays)
+        return linear_scan(a, added, s)
+
+    def _stays(self) -> Tensor | float:
+        return self.alpha if self.alpha_logit is None else sigmoid(self.alpha_logit)

@@ -27,7 +27,7 @@ class Bench:
     """Steps x batch x units, such as 100x64x512, or the sets standard and quick; standard unless given."""
 
     cells: tuple[str, ...] = ()
-    """Cells of the table; all unless given, lstm with --ragged and --stream."""
+    """Cells by name, file.py:ClassName, or all; ten of them unless given, lstm with --ragged and --stream."""
 
     peers: tuple[str, ...] = ()
     """Of torch, torch-float32, torch-cell, eager, compile, jax, torchrecurrent, onnxruntime; all but compile unless

@@ -200,10 +200,10 @@ def explain(
 
     watch.report = report
     try:
-        if _is_step(cell, state):
-            scan(cell, x, state, **options)
-            return found[0]
-        with torch.random.fork_rng(devices=[]):  # a model may draw dropout masks
+        with torch.random.fork_rng(devices=[]):  # a cell or a model may draw dropout masks
+            if _is_step(cell, state):
+                scan(cell, x, state, **options)
+                return found[0]
             cell(x, *(() if state is None else (state,)), **options)
     finally:
         watch.report = None
@@ -234,7 +234,7 @@ def _zeros(planned: Planned, *, requires_grad: bool) -> Any:
     """What the scan would return, but for the values."""
     nothing = tuple(each[:0] for each in planned.inputs)
     x = nothing if planned.is_tuple else nothing[0]
-    y, *states = scan(planned.cell, x, planned.state, return_states=planned.return_states, backend="eager")
+    y, *states = scan(planned.step, x, planned.state, return_states=planned.return_states, backend="eager")
     time = len(planned.inputs[0])
 
     def long(tensor: Tensor) -> Tensor:

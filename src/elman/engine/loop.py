@@ -210,8 +210,10 @@ class _Loop(torch.autograd.Function):
         program, gradient = call.program, call.program.gradient
         tensors = iter(ctx.saved_tensors)
         sources, states, held, kept, saved = (list(itertools.islice(tensors, n)) for n in ctx.counts)
-        if torch.is_grad_enabled():  # create_graph=True: the loop again in ordinary PyTorch, which can go on deriving
-            return (None, *_derived_in_pytorch(call, sources, states, gradients))
+        derive_again = torch.is_grad_enabled()  # create_graph=True
+        if derive_again or any(map(_is_batched, gradients)):  # the loop again in ordinary PyTorch, which can do both
+            with torch.enable_grad():
+                return (None, *_derived_in_pytorch(call, sources, states, gradients, derive_again))
         time, batch, count = call.time, len(states[0]), len(states)
         final, looped = gradients[:count], program.parts.core.outputs[count:]
         held_by = dict(zip(program.held, held, strict=True))
@@ -319,7 +321,11 @@ def _end(call: _Call, stacks: Sequence[Tensor], *, reverse: bool) -> list[Tensor
 
 
 def _derived_in_pytorch(
-    call: _Call, sources: Sequence[Tensor], states: Sequence[Tensor], gradients: Sequence[Tensor | None]
+    call: _Call,
+    sources: Sequence[Tensor],
+    states: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    derive_again: bool,
 ) -> list[Tensor | None]:
     program, time, count = call.program, call.time, len(states)
     batch = len(states[0])
@@ -353,10 +359,15 @@ def _derived_in_pytorch(
     results = [*state, *(torch.stack(each) for each in zip(*rows, strict=True))]
     pairs = [(y, g) for y, g in zip(results, gradients, strict=True) if g is not None and y.requires_grad]
     wanted = [each for each in primals if each.requires_grad]
-    found = iter(
-        torch.autograd.grad([y for y, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
-    )
+    results, given = [y for y, _ in pairs], [g for _, g in pairs]
+    found = iter(torch.autograd.grad(results, wanted, given, create_graph=derive_again, allow_unused=True))
     return [next(found) if each.requires_grad else None for each in primals]
+
+
+def _is_batched(gradient: Tensor | None) -> bool:
+    """Whether it stands for many gradients: ``is_grads_batched=True``, or ``vmap`` around a backward pass."""
+    wrapped, batched = torch._C._functorch.is_functorch_wrapped_tensor, torch._C._functorch.is_legacy_batchedtensor
+    return gradient is not None and (wrapped(gradient) or batched(gradient))
 
 
 def _readable(tensor: Tensor, like: Tensor) -> Tensor:

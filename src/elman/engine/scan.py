@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cell import Cell
 from ..errors import UserError
 from ..structure import State, describe, leaves, map_leaves, rebuild, same_shapes
 from . import eager
 from .cpu.kernel import run_on_cpu
 from .dispatch import Choice, autocasts_to_bf16, check_backend, choose
 from .loop import scan_compiled
-from .steps import default_state, step_over_time
+from .steps import begun, default_state, step_over_time
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What a scan was about to do, its arguments checked."""
+    """What a scan was about to do, its arguments checked; ``step`` is what ``cell`` has begun this scan with."""
 
     cell: Callable[..., Any]
+    step: Callable[..., Any]
     inputs: tuple[Tensor, ...]
     state: State
     choice: Choice
@@ -74,6 +74,10 @@ def scan(
         backend: "auto" (the fastest that can run this scan), "eager" (the loop in PyTorch, the definition of correct)
             or "cpu" (compiled; an error with the reason where it cannot run).
 
+    A module with a method ``begin_scan(x, state, lead) -> (step, x)`` is asked, before the loop, for the step to run
+    and for x with further per-step inputs, (T, B, ...) each: what it draws, so that the step itself is deterministic.
+    ``lead`` is (T,), what stands before the batch in x. The wrappers of ``elman.layers`` do this.
+
     Under ``torch.compile`` the compiled loop is one operator of the graph; what cannot be compiled is unrolled.
 
     Returns:
@@ -100,7 +104,7 @@ def scan(
         state = default_state(cell, batch)
     if any(leaf.dim() == 0 or leaf.shape[0] != batch for leaf in leaves(state)):
         raise UserError(f"x has a batch of {batch} (axis 1), but the state is {describe(state)}, not (B, ...)")
-    if given and isinstance(cell, Cell):
+    if given and hasattr(cell, "check_state"):
         cell.check_state(state, batch)
     if lengths is not None:
         lengths = _check_lengths(lengths, time, batch, inputs[0].device)
@@ -111,19 +115,21 @@ def scan(
         # Padding may hold anything, NaN included; zeros keep it out of the weights' gradients.
         inputs = tuple(_blank_padding(each, lengths) for each in inputs)
 
+    step, x = begun(cell, inputs if isinstance(x, tuple) else inputs[0], state, (time,))
+    inputs = x if isinstance(x, tuple) else (x,)
     is_tuple, compiled = isinstance(x, tuple), None
     if torch.compiler.is_dynamo_compiling():
         from .in_graph import scan_in_graph  # here, as it imports dynamo, which takes as long as all the rest
 
         check_backend(backend)
         flags = is_tuple, return_states, reverse
-        compiled = scan_in_graph(backend, cell, inputs, state, *flags, lengths, resets, reset_state)
+        compiled = scan_in_graph(backend, step, inputs, state, *flags, lengths, resets, reset_state)
     else:
-        choice = choose(backend, cell, inputs, state, reset_state, is_tuple=is_tuple, all_states=return_states)
+        choice = choose(backend, step, inputs, state, reset_state, is_tuple=is_tuple, all_states=return_states)
         if watch.report is not None:
             has_resets = resets is not None and bool(resets.any())
             asked = is_tuple, lengths is not None, has_resets, reverse, return_states
-            return watch.report(Planned(cell, inputs, state, choice, *asked))
+            return watch.report(Planned(cell, step, inputs, state, choice, *asked))
         if choice.prepared is not None:
             compiled = scan_compiled(
                 choice.prepared.program,
@@ -142,7 +148,7 @@ def scan(
         final = rebuild(state, made)
         return (results[0], final, rebuild(state, results[1:])) if return_states else (results[0], final)
     y, final, states = eager.run(
-        step_over_time(cell, inputs, is_tuple=isinstance(x, tuple)),
+        step_over_time(step, inputs, is_tuple=is_tuple),
         time,
         state,
         lengths=lengths,
@@ -154,7 +160,7 @@ def scan(
     if y is None:  # T = 0: one step on zeros, thrown away, tells the output's shape
         blank = tuple(each.new_zeros(1, *each.shape[1:]) for each in inputs)
         with torch.no_grad():
-            example, stepped = step_over_time(cell, blank, is_tuple=isinstance(x, tuple))(0, state)
+            example, stepped = step_over_time(step, blank, is_tuple=is_tuple)(0, state)
         y = example.new_zeros(0, *example.shape)
         states = rebuild(state, (leaf.new_zeros(0, *leaf.shape) for leaf in leaves(stepped)))
     return (y, final, states) if return_states else (y, final)

@@ -30,6 +30,17 @@ def default_state(cell: Callable[..., Any], batch: int) -> State:
     )
 
 
+def begun(
+    cell: Callable[..., Any], x: Tensor | tuple[Tensor, ...], state: State, lead: tuple[int, ...]
+) -> tuple[Any, Tensor | tuple[Tensor, ...]]:
+    """The step of one sequence, and x with what is drawn for it, as the cell's ``begin_scan`` has them; see ``scan``.
+
+    ``lead`` are the sizes of x before the batch: (T,), or none for a step by itself.
+    """
+    begin = getattr(cell, "begin_scan", None)
+    return (cell, x) if begin is None else begin(x, state, lead)
+
+
 def step_over_time(cell: Callable[..., Any], inputs: tuple[Tensor, ...], *, is_tuple: bool) -> Step:
     """The cell's step over these inputs, its result read by structure; ``is_tuple``: a foreign step takes a tuple."""
     if isinstance(cell, Cell) and type(cell).forward is Cell.forward:

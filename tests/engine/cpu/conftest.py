@@ -1,9 +1,9 @@
-"""What the tests of the code generator share: a cache folder of their own, and one emitted function over arrays."""
+"""What the tests of the code generator share: one emitted function over arrays."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import llvmlite.ir as ir
 import pytest
@@ -15,13 +15,6 @@ from elman.engine.cpu.simd import I64, POINTER, Simd, Value, index, loop
 
 OverArrays = Callable[..., Tensor]
 """``over_arrays(emit, *tensors, lanes=None)``: ``emit(simd, *vectors)`` for every element of tensors of one size."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELMAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture
