@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from .common import FUNCTIONS, Array, States, Weights, from_input, from_state, over_rows_and_time, sigmoid
 
-from .common import Array, States, Weights, from_input, from_state, over_rows_and_time, sigmoid
-
-VARIANTS = [{}, {"bias": False}]
+VARIANTS = [{}, {"bias": False}, {"activation": "relu"}]
 
 
-def run(weights: Weights, x: Array, state: States, **_: object) -> tuple[Array, States]:
+def run(weights: Weights, x: Array, state: States, activation: str = "tanh", **_: object) -> tuple[Array, States]:
     def step(x: Array, h: Array) -> tuple[Array, States]:
         reset = sigmoid(from_input(weights, x, 0, 3) + from_state(weights, h, 0, 3))
         keep = sigmoid(from_input(weights, x, 1, 3) + from_state(weights, h, 1, 3))
-        new = np.tanh(from_input(weights, x, 2, 3) + reset * from_state(weights, h, 2, 3))
+        new = FUNCTIONS[activation](from_input(weights, x, 2, 3) + reset * from_state(weights, h, 2, 3))
         h = keep * h + (1 - keep) * new
         return h, (h,)
 
