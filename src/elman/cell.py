@@ -121,6 +121,8 @@ class Cell(nn.Module, metaclass=_CellType):
     - ``inputs``: names of the per-step inputs, passed to ``step`` in this order; default ``("x",)``.
     - ``forget_gate``: the gate that keeps the old state, whose bias ``forget_bias`` and the "xavier" start set (see
       ``forget_biases`` where it is no row of ``gates``).
+    - ``internal``: states that are no units of their own, a counter or a scale of other states: what drops or holds
+      units leaves these alone.
     - ``recurrent_matrix``: ``False`` where no gate sees the state through a matrix: without ``weight_hh``, ``bias_hh``
       and ``self.recur``.
 
@@ -160,6 +162,7 @@ class Cell(nn.Module, metaclass=_CellType):
     output: ClassVar[str | None] = None
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     forget_gate: ClassVar[str | None] = None
+    internal: ClassVar[tuple[str, ...]] = ()
     recurrent_matrix: ClassVar[bool] = True
     State: ClassVar[Any]
 

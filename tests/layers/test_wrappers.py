@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 import elman
 from elman.cell import Cell, cells
-from elman.cells import GRU, LSTM, MGU, RNN, SCRN, GRUResetBefore
+from elman.cells import GRU, LSTM, MGU, RNN, SCRN, ClockworkRNN, GRUResetBefore
 from elman.errors import UserError
 from elman.layers import Attention, Dropout, Highway, LayerNorm, Recurrent, Residual, WeightDrop, Wrapper, Zoneout
 from elman.structure import leaves, map_leaves
@@ -189,6 +189,15 @@ def test_zoneout_leaves_an_output_made_of_states_to_the_cell(close: Any) -> None
     y, final = elman.scan(Zoneout(inner, 1.0), x, state, backend="eager")
     close(y[0], inner(x[0], state)[0])
     close(final, state)
+
+
+@pytest.mark.parametrize("wrap", [lambda cell: cell, lambda cell: Residual(cell), lambda cell: Attention(cell, 2)])
+def test_zoneout_by_one_number_leaves_counters_and_memories_alone(wrap: Any) -> None:
+    cell = Zoneout(wrap(ClockworkRNN(4, 4)), 1.0)
+    _, state = elman.scan(cell, torch.randn(3, BATCH, 4), backend="eager")
+    h, t = state[0] if isinstance(state[0], tuple) else state
+    assert not h.any() and (t == 3).all()
+    assert all(each.any() for each in state[1:])
 
 
 @pytest.mark.parametrize("cls", [LSTM, nn.LSTMCell])

@@ -24,7 +24,7 @@ class ClockworkRNN(Cell):
     slower ones are taken as 0, whatever they hold (the paper's block-triangular U). The output is h of all groups.
 
     The state ``t`` (B, 1) is the number of the step within the common cycle of all periods, a whole number: sequences
-    cut in pieces keep their rhythm, and a reset row starts anew. Zoneout is for h alone: ``Zoneout(cell, (0.1, 0.0))``.
+    cut in pieces keep their rhythm, and a reset row starts anew.
 
     Args:
         periods: the period of each group; a number g stands for 1, 2, 4, ..., 2^(g-1), the paper's choice; default: 8
@@ -40,6 +40,7 @@ class ClockworkRNN(Cell):
 
     gates = ("h",)
     states = ("h", "t")
+    internal = ("t",)
 
     period: Tensor
 

@@ -33,6 +33,7 @@ class QRNN(Cell):
 
     gates = ("z", "f", "o")
     states = ("c", "past")
+    internal = ("past",)
     output = "h"
     forget_gate = "f"
     recurrent_matrix = False

@@ -37,6 +37,7 @@ class SLSTM(Cell):
 
     gates = ("i", "f", "z", "o")
     states = ("h", "c", "n", "m")
+    internal = ("c", "n", "m")  # c and n are in units of exp(m)
     forget_gate = "f"
 
     def __init__(

@@ -29,7 +29,8 @@ class LayerNorm(Wrapper):
         cell: an ``elman.Cell`` with gates. Other wrappers go around this one: ``Zoneout(LayerNorm(cell), 0.1)``.
         eps: added to the variance.
 
-    Raises ``UserError`` for a cell that is no ``elman.Cell`` or has no gates.
+    Raises ``UserError`` for a cell that is no ``elman.Cell``, has no gates, or makes its recurrent product without
+    ``self.recur`` (AntisymmetricRNN, ClockworkRNN and MinimalRNN do).
 
     >>> import elman
     >>> y, (h, c) = elman.scan(LayerNorm(elman.cells.LSTM(3, 4)), torch.randn(7, 2, 3))

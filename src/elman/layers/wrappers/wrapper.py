@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...cell import Cell
 from ...engine.steps import begun, default_state, read_result
 from ...errors import UserError
-from ...structure import State
+from ...structure import State, leaves
 from ..recurrent import _output_size
 
 Inputs = Tensor | tuple[Tensor, ...]
@@ -62,6 +63,15 @@ class Wrapper(nn.Module):
     def cell_state(self, state: State) -> State:
         """The part of the state that is the cell's: all of it, unless a subclass adds to it."""
         return state
+
+    def units(self, state: State) -> list[bool]:
+        """For each tensor of the state, whether it holds units that may be dropped or held (see ``Cell.internal``)."""
+        own = self.cell_state(state)
+        if isinstance(self.cell, Cell):
+            found = [name not in self.cell.internal for name in self.cell.states]
+        else:
+            found = self.cell.units(own) if isinstance(self.cell, Wrapper) else [True] * len(leaves(own))
+        return [*found, *[False] * (len(leaves(state)) - len(found))]
 
     def inner(self, x: Inputs, state: State) -> tuple[Tensor, State]:
         """One step of the wrapped cell: ``(output, new state)``."""

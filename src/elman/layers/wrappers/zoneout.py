@@ -20,7 +20,8 @@ class Zoneout(Wrapper):
 
     Args:
         cell: any cell.
-        state: z of all states, or one for each in order: the paper's LSTM for language has (0.05, 0.5) for h and c.
+        state: z of all states but those that are no units (``Cell.internal``, an ``Attention``'s memory), or one for
+            each in order: the paper's LSTM for language has (0.05, 0.5) for h and c.
 
     Raises ``UserError`` for a probability outside [0, 1] and for another number of probabilities than states.
 
@@ -56,10 +57,9 @@ class Zoneout(Wrapper):
         return y, rebuild(new, mixed)
 
     def _of_states(self, state: State) -> tuple[float, ...]:
-        count = len(leaves(state))
         if isinstance(self.state, float):
-            return (self.state,) * count
-        check_count("Zoneout", self.state, count)
+            return tuple(self.state if held else 0.0 for held in self.units(state))
+        check_count("Zoneout", self.state, len(leaves(state)))
         return self.state
 
     def extra_repr(self) -> str:
