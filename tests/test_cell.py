@@ -133,7 +133,7 @@ def test_options_are_found_wherever_they_are_named() -> None:
 
     assert Closed.option_names() == ("bias",)
     assert Closed(1, 1, **Closed(1, 1, bias=False).options).bias_ih is None
-    assert repr(GRU(2, 3)) == "GRU(2, 3, bias=True, init='torch', forget_bias=None)"
+    assert repr(GRU(2, 3)) == "GRU(2, 3, activation='tanh', bias=True, init='torch', forget_bias=None)"
 
 
 def test_names_are_found_loosely_and_refused_helpfully() -> None:

@@ -134,8 +134,8 @@ class Cell(nn.Module, metaclass=_CellType):
     ``bias_hh`` (G*H,). A subclass may put a parameter of another shape in the place of one of them: G equal blocks of
     rows is all that ``x`` and ``recur`` ask for.
 
-    A subclass is known by its name (see ``find_cell``) unless made with ``class MyCell(Cell, register=False)``, or where
-    the package has a cell of that name.
+    A subclass is known by its name (see ``find_cell``) unless made with ``class MyCell(Cell, register=False)``, or
+    where the package has a cell of that name.
 
     Args:
         input_size: features of x_t.
