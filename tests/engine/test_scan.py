@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_cells import some_quick
 from torch import Tensor, nn
 
 import elman
@@ -80,7 +81,7 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", some_quick(MAKERS, ["SCRN", "nn.LSTMCell"]))
 @given(run=runs())
 @settings(max_examples=12)
 def test_scan_is_the_loop_row_by_row(name: str, run: dict[str, Any]) -> None:

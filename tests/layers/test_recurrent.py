@@ -244,7 +244,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "option of another",
         lambda: Recurrent("gru", 3, 4, alpha=0.5),
-        "no cell of this stack has an option 'alpha'; valid: bias",
+        "no cell of this stack has an option 'alpha'; valid: activation",
     ),
     (
         "options of a function",

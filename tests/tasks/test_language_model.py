@@ -354,8 +354,8 @@ def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> N
     ("options", "layers"),
     [
         ({"cell": ("lstm", "gru")}, ["LSTM", "GRU"]),
-        ({"cell": ["lstm", "gru"], "hidden_size": [6, 4]}, ["LSTM", "GRU"]),
-        ({"hidden_size": (6, 4, 3)}, ["RNN"] * 3),
+        pytest.param({"cell": ["lstm", "gru"], "hidden_size": [6, 4]}, ["LSTM", "GRU"], marks=pytest.mark.slow),
+        pytest.param({"hidden_size": (6, 4, 3)}, ["RNN"] * 3, marks=pytest.mark.slow),
         ({"num_layers": 2, "dropout": 0.2}, ["RNN"] * 2),
         ({"cell": "scrn", "cell_args": {"context_size": 3, "alpha": 0.5}}, ["SCRN"]),
         ({"tied": True, "embedding_size": 6}, ["RNN"]),
