@@ -12,6 +12,8 @@ from elman.engine.gradient import Gradient, differentiate
 from elman.engine.split import split
 from elman.engine.trace import Graph, trace
 
+aten = torch.ops.aten
+
 
 def gradient_of(step: Callable[..., Any]) -> tuple[Graph, Gradient]:
     graph = trace(
@@ -53,3 +55,19 @@ def test_one_step_has_pytorchs_derivative() -> None:
     found = [*(known[value] for value in gradient.results), known[gradient.parts.core.outputs[0]]]
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_loop_without_products_finishes_the_inputs_gradients() -> None:
+    _, gradient = gradient_of(lambda w, x, h: h * torch.sigmoid(x) + torch.exp(-x))
+    assert not gradient.parts.pre.values and not gradient.parts.post.values
+    assert any(value in gradient.parts.core.outputs for value in gradient.results)
+    _, with_product = gradient_of(lambda w, x, h: torch.tanh(h @ w) * torch.sigmoid(x))
+    after = {value.op for value in with_product.parts.post.values}
+    assert aten.mm.default in after and aten.mul.Tensor in after
+
+
+def test_constants_have_no_gradient() -> None:
+    core, gradient = gradient_of(lambda w, x, h: h + torch.nn.functional.logsigmoid(x))
+    constants = [value for value in core.inputs if not value.by_row and not value.shape]
+    assert constants
+    assert gradient.results[: len(gradient.whole)] == [None] * len(constants)

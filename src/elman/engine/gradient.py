@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.func import vjp
 
+from .cpu.math import POINTWISE
 from .evaluate import evaluate
-from .kinds import is_pointwise, operand
+from .kinds import FILLS, is_pointwise, operand, width
 from .lines import UNKNOWN
+from .plan import column_source
 from .split import Split, ancestors, dependents, split
 from .tidy import hashable, replaced, tidy
 from .trace import ROWS, Graph, Value, trace
@@ -30,8 +32,8 @@ class Gradient:
     step (``before``), the states after it (``after``), values of the forward loop kept for it (``saved``: the forward
     value each stands for), and the gradients of the core's further outputs (``given``). The carried states are the
     gradients of the states (``carried``). Its results are the gradients of the once-values and of the per-step inputs,
-    ``None`` for truths and counts, which have none (nor are such outputs among ``given``). ``redone`` are the values of
-    the forward pass that it computes again.
+    ``None`` for truths, counts and constants, which have none (nor are such outputs among ``given``). ``redone`` are
+    the values of the forward pass that it computes again.
     """
 
     parts: Split
@@ -48,6 +50,10 @@ class Gradient:
 
 def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], stepped: Sequence[Value]) -> Gradient:
     """Traces the vector-Jacobian product of one step, and decides what of the forward pass to keep and what to redo."""
+
+    def is_wanted(value: Value) -> bool:
+        return has_gradient(value) and value.op not in FILLS
+
     given = [value for value in core.outputs[len(states) :] if has_gradient(value)]
     primals = [*whole, *stepped, *states]
     counts = [len(whole), len(stepped), len(states), len(given), len(states)]
@@ -55,7 +61,7 @@ def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], 
     def backward(*tensors: Tensor) -> Sequence[Tensor]:
         given_gradients, state_gradients = _groups(tensors, counts)[3:]
         fixed = dict(zip(primals, tensors, strict=False))
-        moving = [value for value in primals if has_gradient(value)]
+        moving = [value for value in primals if is_wanted(value)]
 
         def forward(*inputs: Tensor) -> tuple[Tensor, ...]:
             known = fixed | dict(zip(moving, inputs, strict=True))
@@ -74,12 +80,21 @@ def differentiate(core: Graph, states: Sequence[Value], whole: Sequence[Value], 
     stand_ins, after, saved = _kept(graph, twins, list(states), core.outputs[: len(states)])
     graph = _replaced(graph, stand_ins)
     graph.inputs = [*groups[0], *groups[1], *groups[2], *after, *saved, *groups[3], *groups[4]]
-    graph = _in_layout(graph, [value for value in (*whole, *stepped) if has_gradient(value)])
+    graph = _in_layout(graph, [value for value in (*whole, *stepped) if is_wanted(value)])
     found = iter(graph.outputs)
-    results = [next(found) if has_gradient(value) else None for value in (*whole, *stepped)]
-    parts = split(graph, len(whole), len(states))
+    results = [next(found) if is_wanted(value) else None for value in (*whole, *stepped)]
+    parts = split(graph, len(whole), len(states), finishes=lambda value: _goes_on(value, states[0].dtype))
     redone = [value for value in graph.values if value in twins]
     return Gradient(parts, groups[0], groups[1], groups[2], after, saved, groups[3], groups[4], results, redone)
+
+
+def _goes_on(value: Value, dtype: torch.dtype) -> bool:
+    """Whether the loop can compute what it need not: pointwise work on whole rows in its own kind of numbers."""
+    if value.op not in POINTWISE and column_source(value, 0) is None:
+        return False
+    by_row = [source for source in value.inputs if source.by_row]
+    alike = all(each.dtype in (dtype, torch.bool) and len(each.shape) == 2 for each in (value, *by_row))
+    return value.by_row and alike and all(width(each) == width(value) or each.op is None for each in by_row)
 
 
 def has_gradient(value: Value) -> bool:

@@ -101,6 +101,11 @@ class Plan:
         """Multiplications in the products of one step, for each row."""
         return sum(stage.width * width(operand(value)) for stage in self.stages for value, _ in stage.products)
 
+    @functools.cached_property
+    def work(self) -> int:
+        """Operations of one step, for each row, a multiplication and an addition counted as one."""
+        return self.weights + sum(stage.width * len(self.computed(stage)) for stage in self.stages)
+
     def computed(self, stage: Stage) -> list[Value]:
         """What each tile of a stage computes from memory and from the sums of its products, in order."""
         found = {value for value, _ in _reached(stage, set(self.core.inputs), self.spread)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 
-from .kinds import is_pointwise
+from .kinds import PRODUCTS, is_pointwise
 from .trace import Graph, Value
 
 
@@ -25,8 +25,12 @@ class Split:
     post: Graph
 
 
-def split(graph: Graph, parameters: int, states: int) -> Split:
+def split(
+    graph: Graph, parameters: int, states: int, *, finishes: Callable[[Value], bool] = lambda value: False
+) -> Split:
     """Splits a step's graph: inputs (parameters..., per-step inputs..., states...), outputs (results..., states...).
+
+    What could be done after the loop is done in it where ``finishes`` says so and all it is made of is at hand there.
 
     >>> from elman.engine.trace import trace
     >>> import torch
@@ -41,7 +45,8 @@ def split(graph: Graph, parameters: int, states: int) -> Split:
     results, new_states = graph.outputs[: len(graph.outputs) - states], graph.outputs[len(graph.outputs) - states :]
     carried = ancestors(new_states)
     looped = {value for value in graph.values if value in of_state and value in carried}
-    in_core = looped | _pulled_in(graph, looped, of_state) | _put_together(graph, looped)
+    finished = _finished(graph, looped, of_state, finishes) | _put_together(graph, looped)
+    in_core = looped | finished | _pulled_in(graph, looped | finished, of_state)
     core = [value for value in graph.values if value in in_core]
     post = [value for value in graph.values if value in of_state and value not in in_core]
     early = [value for value in graph.values if value not in of_state]
@@ -67,6 +72,22 @@ def _pulled_in(graph: Graph, looped: set[Value], of_state: set[Value]) -> set[Va
         if here and fit and any(value in reader.inputs for reader in looped | pulled):
             pulled.add(value)
     return pulled
+
+
+def _finished(graph: Graph, looped: set[Value], of_state: set[Value], finishes: Callable[[Value], bool]) -> set[Value]:
+    """Work on what the loop has at hand that goes on in it, so that what lies between needs no tensor of its own.
+
+    Only in a loop without products: in one with them, more to write between these cost more than it saved.
+    """
+    found: set[Value] = set()
+    if any(value.op in PRODUCTS for value in looped):
+        return found
+    for value in graph.values:
+        if value in of_state and value not in looped and finishes(value):
+            later = {source for source in value.inputs if source in of_state and source.op is not None}
+            if later <= looped | found:
+                found.add(value)
+    return found
 
 
 def _put_together(graph: Graph, looped: set[Value]) -> set[Value]:

@@ -21,7 +21,7 @@ from .ways import Way, way_for
 
 CACHE_BYTES = 5 << 18  # of weights that stay in one core's second-level cache
 FEW_ROWS = 6  # a thread: with fewer, products wait for the weights
-LITTLE_WORK = 1 << 16  # multiplications a step, for which threads that must wait for each other do not pay
+LITTLE_WORK = 1 << 16  # operations a step, for which threads that must wait for each other do not pay
 
 
 @dataclass
@@ -148,14 +148,14 @@ def variant_for(
 
 def schedule(plan: Plan, batch: int, threads: int, *, ragged: bool, way: Way | None = None) -> tuple[bool, bool, int]:
     """Whether threads share tiles of columns (else the rows), whether a thread's weights are near, how many threads."""
-    weights = plan.weights
+    weights, work = plan.weights, batch * plan.work
     size = weights * (plan.states[0].dtype.itemsize if way is None else 2)
     few_rows = 2 * amx.ROWS if way is not None and way.kind == "amx" else FEW_ROWS
-    if threads == 1 or batch * weights < LITTLE_WORK // 8:
+    if threads == 1 or work < LITTLE_WORK // 8:
         return False, size <= CACHE_BYTES, 1
-    if not ragged and batch >= few_rows * threads and size <= CACHE_BYTES:
+    if not ragged and batch >= (few_rows if weights else 1) * threads and size <= CACHE_BYTES:
         return False, True, threads
-    if batch * weights < LITTLE_WORK:
+    if work < LITTLE_WORK:
         return False, True, 1
     return True, size <= CACHE_BYTES * threads, threads
 
