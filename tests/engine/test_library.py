@@ -129,7 +129,7 @@ class Recorder:
 # torch.compile
 
 
-@pytest.mark.parametrize("maker", [LSTM, pytest.param(SCRN, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("maker", [LSTM, GRU, Leaky])
 def test_cells(maker: type[Cell]) -> None:
     check_cell(maker(3, 4, dtype=F64), torch.randn(5, 3, 3, dtype=F64))
 
@@ -141,7 +141,9 @@ def test_every_cell(maker: type[Cell], backend: str) -> None:
     check_cell(maker(3, 4, dtype=F64), torch.randn(5, 3, 3, dtype=F64), backend=backend)
 
 
-@pytest.mark.parametrize(("backend", "reverse"), [("eager", False), ("aot_eager", True)])
+@pytest.mark.parametrize(
+    ("backend", "reverse"), [pytest.param("eager", False, marks=pytest.mark.slow), ("aot_eager", True)]
+)
 def test_lengths_resets_and_all_states(backend: str, reverse: bool) -> None:
     options = {"lengths": LENGTHS, "resets": RESETS, "reverse": reverse, "return_states": True}
     x, h, c = (torch.randn(*shape, dtype=F64) for shape in ((5, 3, 3), (3, 4), (3, 4)))
@@ -165,6 +167,7 @@ def test_a_layer_is_operators_in_one_graph() -> None:
     assert max(map(len, recorder.graphs)) < 150  # were the loop unrolled, 50 steps would have 20 operators each
 
 
+@pytest.mark.slow
 def test_a_layer_as_users_have_it(close: Any) -> None:
     layer = elman.Recurrent("rnn", 3, 4, bidirectional=True, batch_first=True, initial_state="trained")
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
@@ -329,7 +332,7 @@ def test_what_cannot_be_compiled_says_why_and_is_unrolled(name: str) -> None:
     torch.testing.assert_close(found, elman.scan(step, x, h, backend="eager"))
 
 
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("strict", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_an_exported_program_stands_alone(strict: bool) -> None:
     scan, x = Scan(GRU(3, 4)), torch.randn(3, 2, 3)
@@ -353,7 +356,8 @@ def test_no_grad_saves_nothing() -> None:
     assert saved
 
 
-@pytest.mark.parametrize("transform", ["grad", pytest.param("vmap", marks=pytest.mark.slow), "jvp"])
+@pytest.mark.parametrize("transform", ["grad", "vmap", "jvp"])
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_transforms_go_through_eager(transform: str) -> None:
     cell, x = RNN(3, 4, dtype=F64).requires_grad_(False), torch.randn(3, 2, 3, dtype=F64)
@@ -416,6 +420,51 @@ def test_inductor() -> None:
     check_cell(GRU(3, 3), torch.randn(5, 3, 3), backend="inductor", lengths=LENGTHS, resets=RESETS, reverse=True)
 
 
+# What PyTorch differentiates and vectorises
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "lstm": lambda: Scan(LSTM(2, 3, dtype=F64)),
+    "gru": lambda: Scan(GRU(2, 3, dtype=F64)),
+    "own": lambda: Scan(Leaky(2, 3, dtype=F64)),
+    "drop-in lstm": lambda: elman.LSTM(2, 3, dtype=F64),
+    "drop-in gru": lambda: elman.GRU(2, 3, dtype=F64),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_every_derivative(name: str) -> None:
+    model, x = MODELS[name](), torch.randn(3, 2, 2, dtype=F64, requires_grad=True)
+    named = {key: each.detach() for key, each in model.named_parameters()}
+    tangents = {key: torch.randn_like(each) for key, each in named.items()}
+
+    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        y, state = torch.func.functional_call(model, parameters, (x,))
+        return y.square().sum() + sum(leaf.sin().sum() for leaf in leaves(state))
+
+    def gradients(x: Tensor) -> list[Tensor]:
+        return list(torch.autograd.grad(loss(dict(model.named_parameters()), x), list(model.parameters())))
+
+    samples = torch.stack([x.detach(), torch.randn_like(x), 2 * x.detach()])
+    expected = [gradients(each) for each in samples]  # by the compiled loop
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(named, samples)
+    for number, key in enumerate(named):
+        torch.testing.assert_close(found[key], torch.stack([each[number] for each in expected]))
+    torch.testing.assert_close(
+        torch.func.vmap(loss, in_dims=(None, 0))(named, samples), torch.stack([loss(named, each) for each in samples])
+    )
+    value, slope = torch.func.jvp(lambda parameters: loss(parameters, x.detach()), (named,), (tangents,))
+    torch.testing.assert_close(value, loss(named, x.detach()))
+    torch.testing.assert_close(slope, sum((a * b).sum() for a, b in zip(expected[0], tangents.values(), strict=True)))
+    assert torch.autograd.gradgradcheck(lambda x: model(x)[0], x)
+    y = model(x)[0]
+    rows = torch.eye(y.numel(), dtype=F64).view(-1, *y.shape)
+    (all_at_once,) = torch.autograd.grad(y, x, rows, retain_graph=True, is_grads_batched=True)
+    one_by_one = [torch.autograd.grad(y, x, row, retain_graph=True)[0] for row in rows]
+    torch.testing.assert_close(all_at_once, torch.stack(one_by_one))
+
+
 # The operators themselves
 
 
@@ -435,7 +484,7 @@ def _arguments(scan: Scan, x: Tensor, **options: Any) -> tuple[Any, ...]:
     return seen[0]
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_operator_is_what_it_says(reverse: bool) -> None:
     scan, x = Scan(LSTM(3, 4)), torch.randn(5, 3, 3)
     states = [torch.randn(3, 4), torch.randn(3, 4)]
@@ -517,6 +566,7 @@ def _gradients(module: nn.Module, x: Tensor) -> list[Tensor | None]:
     return [each.grad for each in module.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_distributed(tmp_path: Path) -> None:
     layer, x = elman.Recurrent("rnn", 3, 4, num_layers=2), torch.randn(5, 2, 3)
