@@ -35,7 +35,10 @@ def test_contract(cls: type[Cell], check: str) -> None:
     check_cell(cls, only=(check,), compiled=True)
 
 
-@pytest.mark.parametrize("check", ["gradients", "compiled", "options", "copies"])
+OF_OPTIONS = ["gradients", "options", *(pytest.param(name, marks=pytest.mark.slow) for name in ("compiled", "copies"))]
+
+
+@pytest.mark.parametrize("check", OF_OPTIONS)
 @pytest.mark.parametrize(("cls", "options"), VARIANTS, ids=in_words)
 def test_contract_with_options(cls: type[Cell], options: dict[str, Any], check: str) -> None:
     check_cell(cls, options=options, only=(check,), compiled=True)

@@ -626,7 +626,7 @@ def check_random(case: dict[str, Any], same: Same) -> None:
 
 
 @given(case=random_cells())
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_random_cells(case: dict[str, Any], same: Same) -> None:
     check_random(case, same)
 
