@@ -16,5 +16,7 @@ from .nn import GRUCell as GRUCell
 from .nn import LSTMCell as LSTMCell
 from .nn import RNNCell as RNNCell
 from .streaming import Stream as Stream
+from .tasks import Classifier as Classifier
+from .tasks import Forecaster as Forecaster
 from .tasks import LanguageModel as LanguageModel
 from .tbptt import TBPTT as TBPTT

@@ -15,7 +15,16 @@ from elman.cli.train import TrainLM
 from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import defaults
 
-COMMANDS = [["train", "lm"], ["generate"], ["evaluate"], ["cells"], ["data"], ["demo"], ["reproduce", "grimm"]]
+COMMANDS = [
+    ["train", "lm"],
+    ["generate"],
+    ["evaluate"],
+    ["cells"],
+    ["data"],
+    ["demo"],
+    ["reproduce", "grimm"],
+    ["reproduce", "long-memory"],
+]
 
 
 @dataclass(frozen=True)

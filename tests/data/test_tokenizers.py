@@ -123,7 +123,7 @@ def test_bpe_learns_merges_and_at_most_its_limit(monkeypatch: pytest.MonkeyPatch
 def test_specials_and_save_and_load(kind: str, end_mark: bool, tmp_path: Path) -> None:
     tokenizer = trained(kind, end_mark)
     assert tokenizer.end_id == (0 if end_mark else None)
-    assert tokenizer.unknown_id == (int(end_mark) if kind in ("bigram", "word") else None)
+    assert tokenizer.unknown_id == (int(end_mark) if kind in ("bigram", "word", "members") else None)
     path = tmp_path / "tokenizer.json"
     tokenizer.save(path)
     loaded = Tokenizer.load(path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from pathlib import Path
 
 import pytest
 import torch
+from some_reviews import reviews
 
-from elman import LanguageModel
+from elman import Classifier, LanguageModel
 
+SMALL = {"cell": "rnn", "hidden_size": 12, "embedding_size": 8, "min_count": 0, "learning_rate": 0.01, "threads": 1}
 PEOPLE = ("the king", "the fox", "a goose", "the miller", "an old woman", "the wolf")
 DEEDS = ("ate", "saw", "sold", "lost", "found")
 THINGS = ("a loaf", "the moon", "a bell", "an egg", "the mill")
@@ -36,3 +39,14 @@ def trained(story: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageMo
         evaluate_every=100, threads=1,
     )  # fmt: skip
     return model.fit(story, run=tmp_path_factory.mktemp("runs") / "gru", quiet=True)
+
+
+@pytest.fixture(scope="session")
+def reviewer(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    """A classifier of reviews, trained on a CSV file in a run folder of its own."""
+    folder = tmp_path_factory.mktemp("reviews")
+    with open(folder / "reviews.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("text", "label"), *zip(*reviews(400), strict=True)])
+    model = Classifier(**SMALL | {"steps": 240, "evaluate_every": 60})
+    return model.fit(folder / "reviews.csv", run=folder / "run")

@@ -13,13 +13,14 @@ from ..errors import UserError, nearest
 
 VERBS = {
     "demo": "train on the embedded tales for a minute and a half, then tell a story",
-    "train": "train a model: elman train lm",
+    "train": "train a model: elman train lm, elman train classify, ...",
+    "predict": "what a trained model says of new examples",
     "generate": "let a trained model write",
-    "evaluate": "perplexity of a trained model on a text",
+    "evaluate": "how good a trained model is, on data kept back or other data",
     "cells": "the cells there are, with their papers and sizes",
     "data": "the texts there are by name; fetch one",
     "bench": "how fast scan is, beside its peers",
-    "reproduce": "run a published experiment: elman reproduce grimm",
+    "reproduce": "run a published experiment: elman reproduce grimm, elman reproduce long-memory",
 }
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from ..tasks.estimator import settings_from
 from ..tasks.language_model import new_run_folder
 from ..tasks.recipes import read_recipe
-from ..tasks.settings import LanguageModelSettings
 from .options import parse
 from .train import fit, report
 
@@ -35,11 +33,10 @@ def run(arguments: list[str]) -> int:
     options = read_recipe("demo") | {"seed": command.seed}
     if command.minutes is not None:
         options["minutes"] = command.minutes
-    settings = settings_from(LanguageModelSettings, options)
-    model = fit(settings, run=command.run or new_run_folder("demo"))
+    model = fit("lm", options, run=command.run or new_run_folder("demo"))
     print(f"\n{PROMPT}", end="")
     show = partial(print, end="", flush=True)
     model.generate(PROMPT, length=700, temperature=0.7, seed=command.seed, on_text=lambda _, text: show(text))
     print("\n")
-    report(model)
+    report("lm", model)
     return 0

@@ -1,14 +1,16 @@
-"""``elman evaluate``: how well a trained model predicts a text."""
+"""``elman evaluate``: how good a trained model is."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from ..tasks.language_model import LanguageModel
+from ..tasks.registry import find_job, job_of
 from .options import parse
 from .runs import chosen_run
 from .train import TOKENS
@@ -16,18 +18,19 @@ from .train import TOKENS
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Perplexity and bits per character of a trained model, on the part of its text kept for validation or on another.
+    """How good a trained model is, on the part of its data kept for validation or on other data.
 
     Examples:
       elman evaluate runs/lm-lstm-1
       elman evaluate runs/lm-lstm-1 --data other.txt --json
+      elman evaluate runs/classify-gru-1 --data test.csv
     """
 
     run: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
     """The run folder of a trained model; the newest below runs/ unless given."""
 
     data: str | None = None
-    """Another text, all of it: a file, a folder, "-", or a corpus by name."""
+    """Other data, all of it, of the kind the model was trained on; of a language model: a text."""
 
     checkpoint: str = "best"
     """Which checkpoint is judged: best, last, or a step."""
@@ -38,13 +41,16 @@ class Evaluate:
 
 def run(arguments: list[str]) -> int:
     command = parse(Evaluate, arguments, "evaluate")
-    model = LanguageModel.load(chosen_run(command.run), command.checkpoint)
+    folder = chosen_run(command.run)
+    model = find_job(job_of(folder)).load().load(folder, command.checkpoint)
     result = model.evaluate(command.data)
     if command.json:
         print(json.dumps(result))
-        return 0
-    print(f"perplexity           {result['perplexity']:.3f} a {TOKENS[model.tokenizer_.kind]}")
-    print(f"bits per character   {result['bits_per_character']:.4f}")
-    if "unigram_bits_per_character" in result:
-        print(f"by frequency alone   {result['unigram_bits_per_character']:.4f}")
+    elif isinstance(model, LanguageModel):
+        print(f"perplexity           {result['perplexity']:.3f} a {TOKENS[model.tokenizer_.kind]}")
+        print(f"bits per character   {result['bits_per_character']:.4f}")
+        if "unigram_bits_per_character" in result:
+            print(f"by frequency alone   {result['unigram_bits_per_character']:.4f}")
+    else:
+        print(model.show(result, Path(folder)))
     return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import torch
 from rich.console import Console
 
 from ..data import documents
 from ..errors import UserError, nearest
-from ..tasks.reproduce_grimm import EXPERIMENTS, NOTE, run_experiment, select, write_results
+from ..tasks import reproduce_grimm, reproduce_long_memory
 from .options import parse
-
-WHAT = ("grimm",)
 
 
 @dataclass(frozen=True)
@@ -41,26 +43,111 @@ class ReproduceGrimm:
     """CPU threads; these small nets gain little from a second one."""
 
 
+@dataclass(frozen=True)
+class ReproduceLongMemory:
+    """Which cells bridge how many steps: the adding, copy and order problems, and the gradients that say why.
+
+    One run after another, every cell on every problem with every T; each ends when the problem is solved. Runs that are
+    finished are not run again, one that was interrupted goes on.
+    """
+
+    problems: tuple[Literal["adding", "copy", "order"], ...] = ("adding",)
+    """Which problems."""
+
+    time: tuple[int, ...] = (100, 400, 1000)
+    """Steps T; several numbers, one after the other."""
+
+    cells: tuple[str, ...] = ()
+    """Only these cells, by name; unless given all."""
+
+    steps: int = 10_000
+    """Most updates a run."""
+
+    minutes: float | None = 45.0
+    """Most minutes of training a run."""
+
+    hidden_size: int = 64
+    """Units of the recurrent layer."""
+
+    batch_size: int = 50
+    """Sequences an update."""
+
+    learning_rate: float | None = None
+    """Size of the updates; unless given, the one chosen for each cell."""
+
+    clip: float = 1.0
+    """Largest norm of a gradient."""
+
+    seed: int = 0
+    """Where weights and sequences start."""
+
+    runs: str = "runs/long-memory"
+    """Where the run folders are."""
+
+    results: str | None = None
+    """Where table and picture go; unless given, the folder of the runs."""
+
+    threads: int | None = None
+    """CPU threads; PyTorch's choice unless given."""
+
+
 def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        names = "\n".join(f"  {experiment.name:<18} {experiment.about}" for experiment in EXPERIMENTS)
-        print(f"usage: elman reproduce grimm [options]\n\nruns:\n{names}\n\nelman reproduce grimm --help explains")
+        names = "\n".join(f"  {name:<12} {about}" for name, (about, _) in EXPERIMENTS.items())
+        print(f"usage: elman reproduce WHAT [options]\n\n{names}\n\nelman reproduce WHAT --help explains")
         return 0
-    if arguments[0] not in WHAT:
-        raise UserError(f"nothing to reproduce is called {arguments[0]!r}; {nearest(arguments[0], WHAT)}")
-    command = parse(ReproduceGrimm, arguments[1:], "reproduce grimm")
-    experiments = select(command.only)
+    if arguments[0] not in EXPERIMENTS:
+        raise UserError(f"nothing to reproduce is called {arguments[0]!r}; {nearest(arguments[0], EXPERIMENTS)}")
+    EXPERIMENTS[arguments[0]][1](arguments[1:])
+    return 0
+
+
+def _grimm(arguments: list[str]) -> None:
+    command = parse(ReproduceGrimm, arguments, "reproduce grimm")
+    experiments = reproduce_grimm.select(command.only)
     documents(command.data)  # says now, not after the first run, where the tales are missing
     given = {"data": command.data, "threads": command.threads, "steps": command.steps}
     overrides = {name: value for name, value in given.items() if value is not None}
     rows = []
     for number, experiment in enumerate(experiments, 1):
         print(f"\n[{number}/{len(experiments)}] {experiment.about}", flush=True)
-        row = run_experiment(experiment, Path(command.runs), overrides, Console())
+        row = reproduce_grimm.run_experiment(experiment, Path(command.runs), overrides, Console())
         chapter = f" (the chapter: {row['chapter_best']})" if row["chapter_best"] else ""
         print(f"best validation perplexity {row['best_valid_perplexity']:.2f}{chapter}\n\n{row['story'][:300]}")
         rows.append(row)
-    print(f"\n{NOTE}\n")
-    for path in write_results(rows, Path(command.results or command.runs)):
+    print(f"\n{reproduce_grimm.NOTE}\n")
+    _say(reproduce_grimm.write_results(rows, Path(command.results or command.runs)))
+
+
+def _long_memory(arguments: list[str]) -> None:
+    command = parse(ReproduceLongMemory, arguments, "reproduce long-memory")
+    alike = ("steps", "minutes", "hidden_size", "batch_size", "learning_rate", "clip", "seed")
+    runs = [
+        reproduce_long_memory.MemorySettings(
+            cell=contender.name, problem=problem, time=time, **{name: getattr(command, name) for name in alike}
+        )
+        for problem in command.problems
+        for time in command.time
+        for contender in reproduce_long_memory.select(command.cells)
+    ]
+    if command.threads is not None:
+        torch.set_num_threads(command.threads)
+    rows = []
+    for number, settings in enumerate(runs, 1):
+        print(f"\n[{number}/{len(runs)}] {settings.name}", flush=True)
+        rows.append(reproduce_long_memory.run_experiment(settings, Path(command.runs), Console()))
+        print(rows[-1]["why"])
+    print()
+    said = shlex.join(["elman", "reproduce", "long-memory", *arguments])
+    _say(reproduce_long_memory.write_results(rows, Path(command.results or command.runs), said))
+
+
+def _say(paths: list[Path]) -> None:
+    for path in paths:
         print(path)
-    return 0
+
+
+EXPERIMENTS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
+    "grimm": ("the textbook's stories: RNN, SCRN, LSTM and GRU on Grimm's tales", _grimm),
+    "long-memory": ("adding, copy and order problems: which cells bridge how many steps, and why", _long_memory),
+}

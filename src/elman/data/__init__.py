@@ -1,5 +1,8 @@
 """Text as ids: corpora, tokenizers, splits and the streams that training reads."""
 
+from .batches import Batches as Batches
+from .batches import by_length as by_length
+from .batches import pad as pad
 from .cache import cache_folder as cache_folder
 from .corpora import BUILT_IN as BUILT_IN
 from .corpora import FETCH_COMMAND as FETCH_COMMAND
@@ -8,12 +11,20 @@ from .corpora import corpus_folder as corpus_folder
 from .corpus import Corpus as Corpus
 from .corpus import load_corpus as load_corpus
 from .corpus import whole_text as whole_text
+from .encoder import Encoder as Encoder
 from .gutenberg import GRIMM_URL as GRIMM_URL
 from .gutenberg import fetch_grimm as fetch_grimm
+from .holdout import hold_out as hold_out
+from .labels import Labels as Labels
+from .scaling import Scaling as Scaling
+from .sequences import Sequences as Sequences
+from .sequences import as_sequences as as_sequences
 from .streams import EvaluationWindow as EvaluationWindow
 from .streams import Streams as Streams
 from .streams import Window as Window
 from .streams import evaluation_windows as evaluation_windows
+from .table import Table as Table
+from .table import read_table as read_table
 from .text import Document as Document
 from .text import documents as documents
 from .token_set import TokenSet as TokenSet

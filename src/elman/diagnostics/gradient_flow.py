@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,7 +155,7 @@ class GradientFlow:
         figure = Figure(figsize=(8, 4.8), dpi=120, layout="constrained")
         axes = figure.subplots()
         for name, norm in self.norms.items():
-            draw_norms(axes, norm, label=f"||dL/d{name}||")
+            draw_norms(axes, range(1, self.at + 2), norm.tolist(), label=f"||dL/d{name}||")
         axes.plot([0], [self.output], "k.", label="||dL/dy||", clip_on=False)
         axes.set_title(f"{self.verdict}: a factor of {self.rate:.3g} a step", loc="left", fontsize=11)
         axes.set(xlabel=f"steps back from step {self.at}", ylabel="norm of the gradient", yscale="log")
@@ -236,13 +236,12 @@ def gradient_flow(
             prefix = f"{depth}." if len(cells) > 1 else ""
             nudges |= {prefix + name: nudge for name, nudge in zip(_names(cell, len(added)), added, strict=True)}
         output = y[at] if dtype is None else y[at].to(dtype)
-        value = output.flatten(1).sum(-1).mean() if loss is None else loss(output)
+        value: Any = output.flatten(1).sum(-1).mean() if loss is None else loss(output)
         if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
             raise UserError("loss has to make one number, a tensor without axes, from the output (B, ...) it is given")
         parameters = list(layer.parameters()) if isinstance(layer, nn.Module) else []
         wanted = [output, *nudges.values(), *(each for each in parameters if each.requires_grad)]
-        found = torch.autograd.grad(value, wanted, allow_unused=True)
-    gradients = [torch.zeros_like(of) if one is None else one for of, one in zip(wanted, found, strict=True)]
+        gradients = torch.autograd.grad(value, wanted, materialize_grads=True)
     norms = {
         name: _norm(gradient.flatten(1)).flip(0).cpu() for name, gradient in zip(nudges, gradients[1:], strict=False)
     }
@@ -259,17 +258,18 @@ def gradient_flow(
     )
 
 
-def draw_norms(axes: Any, norms: Tensor, **style: Any) -> None:
-    """Norms by lag, from 1 on, as a line on axes of matplotlib; what is exactly nothing is left out."""
-    lags = [lag for lag, norm in enumerate(norms.tolist(), 1) if norm > 0]
-    axes.plot(lags, [float(norms[lag - 1]) for lag in lags], linewidth=1.4, **style)
+def draw_norms(axes: Any, lags: Sequence[int], norms: Sequence[float], **style: Any) -> None:
+    """Norms by lag as a line on axes of matplotlib; what is exactly nothing is left out."""
+    shown = [(lag, norm) for lag, norm in zip(lags, norms, strict=True) if norm > 0]
+    axes.plot([lag for lag, _ in shown], [norm for _, norm in shown], linewidth=1.4, **style)
 
 
 def end_at_float32(axes: Any) -> None:
     """Ends a log axis of gradients just below the smallest float32 number, marked where it is in sight."""
     low, _ = axes.get_ylim()
     if low < SMALLEST:
-        axes.set_ylim(bottom=SMALLEST * 1e-3)
+        # The margin of a log axis is a share of all of it, the part out of sight included.
+        axes.set_ylim(SMALLEST * 1e-3, 10 * max(max(line.get_ydata(), default=0.0) for line in axes.lines))
         axes.axhline(SMALLEST, color="#8a8a8a", linewidth=0.8, linestyle=":")
         axes.text(0.99, SMALLEST, "smallest float32", transform=axes.get_yaxis_transform(), ha="right", va="bottom",
                   fontsize=8, color="#666")  # fmt: skip

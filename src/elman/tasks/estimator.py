@@ -65,14 +65,18 @@ def options_of(settings: Any) -> dict[str, Any]:
 class Estimator:
     """Base of the estimators: the constructor takes every option of ``settings_class`` by name and stores it untouched.
 
+    ``help`` is what ``elman train JOB --help`` opens with.
     ``get_params`` and ``set_params`` follow scikit-learn, so that ``clone`` and searches work.
     """
 
     settings_class: ClassVar[type]
+    help: ClassVar[str]
     __init__: Callable[..., None]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "settings_class"):
+            return
 
         def start(self: Estimator, **options: Any) -> None:
             self.set_params(**{**defaults(cls.settings_class), **options})

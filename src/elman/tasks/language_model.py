@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +17,12 @@ from ..errors import UserError
 from ..generation import STOPPED, Sampling, beam_search, stream_tokens
 from ..models import LanguageNet
 from ..tbptt import TBPTT
-from ..training import Result, RunFolder, Workers, join, load_weights, train
+from ..training import Result, RunFolder, join, load_weights, train
 from .estimator import Estimator, options_of, settings_from
+from .runs import cell_names, device_named, new_run_folder, read_settings, write_settings
 from .settings import LanguageModelSettings
+
+TASK = "language_model"
 
 EVALUATION_STEPS = 256
 EVALUATION_ROWS = 32
@@ -44,6 +44,14 @@ class LanguageModel(Estimator):
     """
 
     settings_class = LanguageModelSettings
+    help = """Train a recurrent language model on a text; it is judged on a part of the text it does not learn from.
+
+    Examples:
+      elman train lm --data my.txt --cell gru --minutes 5
+      elman train lm --data stories/ --cell lstm --hidden-size 256 256 --dropout 0.2 --schedule cosine
+      elman train lm --recipe demo --cell scrn --cell-args context_size=64 alpha=0.9
+      elman train lm --resume runs/lm-gru-1 --minutes 10
+    """
     net: LanguageNet
     tokenizer_: Tokenizer
     settings_: LanguageModelSettings
@@ -81,8 +89,8 @@ class LanguageModel(Estimator):
         if place.threads is not None:
             torch.set_num_threads(place.threads)
         console = console or Console(quiet=quiet)
-        with join(_device(place.device)) as workers:
-            folder = RunFolder(run or new_run_folder(f"lm-{_cells(settings, '-').lower()}", workers))
+        with join(device_named(place.device)) as workers:
+            folder = RunFolder(run or new_run_folder(f"lm-{cell_names(settings.net.cells, '-').lower()}", workers))
             corpus = load_corpus(text.data, **_corpus_options(settings), progress=workers.first and not quiet)
             streams = Streams(
                 corpus.train, place.batch_size, place.unroll, workers.rank, workers.world, resets=place.reset_documents
@@ -231,13 +239,18 @@ class LanguageModel(Estimator):
     def load(cls, folder: str | Path, checkpoint: str = "best") -> LanguageModel:
         """The model of a run folder, with its best weights, or those of the checkpoint named ("last", a step)."""
         run = RunFolder(folder)
-        settings = load_settings(run)
+        settings = cls.load_settings(run)
         model = cls(**options_of(settings))
         model.tokenizer_ = Tokenizer.load(run.tokenizer)
         net = build_net(settings, model.tokenizer_.vocab_size).to(getattr(torch, settings.sequences.dtype))
         load_weights(net, run.checkpoint(checkpoint))
-        model.net, model.settings_, model.run = net.to(_device(settings.sequences.device)).eval(), settings, run
+        model.net, model.settings_, model.run = net.to(device_named(settings.sequences.device)).eval(), settings, run
         return model
+
+    @classmethod
+    def load_settings(cls, run: RunFolder) -> LanguageModelSettings:
+        """The settings a run was trained with, see ``read_settings``."""
+        return read_settings(run, TASK, LanguageModelSettings, "a language model")
 
     def _require_net(self) -> None:
         if not hasattr(self, "net"):
@@ -352,29 +365,6 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     return [int(i) for i in tokenizer.encode(prompt)] if prompt else []
 
 
-def new_run_folder(name: str, workers: Workers | None = None) -> Path:
-    """The first folder runs/NAME-N that does not exist, the same for all ``workers``."""
-    number = next(n for n in itertools.count(1) if not Path("runs", f"{name}-{n}").exists())
-    return Path("runs", f"{name}-{int((workers or Workers()).from_first([number])[0])}")
-
-
-def load_settings(run: RunFolder) -> LanguageModelSettings:
-    """The settings a run was trained with; warns where a cell's own file has changed since.
-
-    Raises ``UserError`` where there is no run of a language model, or the file of its cell is gone.
-    """
-    stored = run.load_settings()
-    task = stored.pop("task", None)
-    if task != "language_model":
-        raise UserError(f"{run.path} is a run of the task {task!r}; expected a language model")
-    for path, digest in stored.pop("cell_files", {}).items():
-        if not Path(path).is_file():
-            raise UserError(f"{run.path} was trained with a cell of {path}, which is not here; put that file back")
-        if _sha256(Path(path)) != digest:
-            warnings.warn(f"{path} has changed since {run.path} was trained", stacklevel=2)
-    return settings_from(LanguageModelSettings, _tuples(stored), str(run.settings))
-
-
 def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSettings, folder: RunFolder) -> None:
     """Settings, tokenizer and one checkpoint without training state."""
     if folder.steps():
@@ -390,14 +380,7 @@ def _try_out(net: LanguageNet) -> None:
 
 
 def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer) -> None:
-    if folder.steps():
-        raise UserError(
-            f"{folder.path} holds a run already; go on with --resume {folder.path}, or choose another folder with --run"
-        )
-    cells = (settings.net.cell,) if isinstance(settings.net.cell, str) else settings.net.cell
-    files = [cell.rpartition(":")[0] for cell in cells if ".py:" in cell]
-    stored = {"task": "language_model", **options_of(settings)}
-    folder.save_settings(stored | {"cell_files": {f: _sha256(Path(f)) for f in files}} if files else stored)
+    write_settings(folder, TASK, settings, settings.net.cells)
     tokenizer.save(folder.tokenizer)
 
 
@@ -422,34 +405,10 @@ def _summary(settings: LanguageModelSettings, corpus: Corpus, net: LanguageNet, 
         f"text      {text.data}: {corpus.train.characters:,} characters to learn from, {corpus.valid.characters:,} to "
         f"judge by\n"
         f"tokens    {text.tokenizer}, {corpus.tokenizer.vocab_size:,} types\n"
-        f"network   {_cells(settings, ' + ')}, {weights:,} weights\n"
+        f"network   {cell_names(settings.net.cells, ' + ')}, {weights:,} weights\n"
         f"run       {folder.path}"
     )
 
 
-def _cells(settings: LanguageModelSettings, between: str) -> str:
-    cells = (settings.net.cell,) if isinstance(settings.net.cell, str) else settings.net.cell
-    return between.join(cell.rpartition(":")[2] for cell in cells)
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device={name!r}, but PyTorch finds no GPU here; use device='cpu'")
-    if name != "cpu" and not name.startswith("cuda"):
-        raise UserError(f"device={name!r}; expected 'auto', 'cpu' or 'cuda'")
-    return name
-
-
 def _on(device: torch.device, window: Window) -> Iterator[Tensor]:
     return (each.to(device) for each in window)
-
-
-def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's and TOML's lists as the tuples they stand for."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

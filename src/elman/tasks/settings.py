@@ -1,4 +1,4 @@
-"""The settings of the language model: the one place its options are defined, for Python, command line and recipes."""
+"""Groups of options: those of the language model, and those that jobs share; each defined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,30 @@ from ..training import TrainSettings
 from ..training.settings import check_types
 
 Value = bool | int | float | str
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuses what is no probability of dropping.
+
+    >>> check_probability("dropout", 1.0)
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: dropout is 1.0; expected a probability, 0 or more and below 1
+    """
+    if not 0 <= value < 1:
+        raise UserError(f"{name} is {value}; expected a probability, 0 or more and below 1")
+
+
+def check_count(name: str, value: int | None) -> None:
+    """Refuses a number below 1; None passes.
+
+    >>> check_count("threads", 0)
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: threads is 0; expected a whole number of at least 1
+    """
+    if value is not None and value < 1:
+        raise UserError(f"{name} is {value}; expected a whole number of at least 1")
 
 
 @dataclass(frozen=True)
@@ -54,8 +78,8 @@ class TextSettings:
 
 
 @dataclass(frozen=True)
-class NetSettings:
-    """The network."""
+class CellSettings:
+    """The recurrent part of a network, whatever its job."""
 
     cell: str | tuple[str, ...] = "lstm"
     """A cell by name (see `elman cells`) or file.py:ClassName; several make a stack, one a layer."""
@@ -69,17 +93,8 @@ class NetSettings:
     num_layers: int | None = None
     """Layers, all alike; 1 unless cell or hidden_size name several."""
 
-    embedding_size: int = 64
-    """Features of a token's vector; 0 feeds one-hot vectors."""
-
-    tied: bool = False
-    """Use the embedding as output weights too."""
-
     dropout: float = 0.0
     """Probability of dropping: embedded input, between layers, before the output."""
-
-    initial_state: Literal["zeros", "trained"] | float = "zeros"
-    """Where a text starts: zeros, trained, or the sigma of noise."""
 
     init: Literal["torch", "xavier", "identity", "normal"] = "torch"
     """How the weights start."""
@@ -89,27 +104,39 @@ class NetSettings:
         given: object = self.cell_args
         if not isinstance(given, dict) or not all(isinstance(value, Value) for value in given.values()):
             raise UserError(f"cell_args is {given!r}; expected names with numbers, words or truth values")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout is {self.dropout}; expected a probability, 0 or more and below 1")
+        check_probability("dropout", self.dropout)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells named, one or one a layer."""
+        return (self.cell,) if isinstance(self.cell, str) else self.cell
+
+
+@dataclass(frozen=True)
+class NetSettings(CellSettings):
+    """The network."""
+
+    embedding_size: int = 64
+    """Features of a token's vector; 0 feeds one-hot vectors."""
+
+    tied: bool = False
+    """Use the embedding as output weights too."""
+
+    initial_state: Literal["zeros", "trained"] | float = "zeros"
+    """Where a text starts: zeros, trained, or the sigma of noise."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.embedding_size < 0:
             raise UserError(f"embedding_size is {self.embedding_size}; expected 0 (one-hot) or more")
 
 
 @dataclass(frozen=True)
-class UnrollSettings:
-    """How sequences are cut for training, and where it runs."""
+class MachineSettings:
+    """How much is computed at once, how exactly, and where."""
 
     batch_size: int = 32
-    """Streams of text read side by side."""
-
-    unroll: int = 64
-    """Steps between updates (k1 of truncated backpropagation through time)."""
-
-    backprop: int | None = None
-    """Steps to backpropagate through, a multiple of unroll (k2); unroll unless given."""
-
-    reset_documents: bool = True
-    """Start the state anew where a document starts."""
+    """Sequences side by side."""
 
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the weights."""
@@ -126,14 +153,63 @@ class UnrollSettings:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("batch_size", "unroll", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} is {value}; expected a whole number of at least 1")
+        for name in ("batch_size", "threads"):
+            check_count(name, getattr(self, name))
         if self.precision == "bf16" and self.dtype == "float64":
             raise UserError("precision='bf16' contradicts dtype='float64'; use dtype='float32'")
+
+
+@dataclass(frozen=True)
+class UnrollSettings(MachineSettings):
+    """How sequences are cut for training, and where it runs."""
+
+    batch_size: int = 32
+    """Streams of text read side by side."""
+
+    unroll: int = 64
+    """Steps between updates (k1 of truncated backpropagation through time)."""
+
+    backprop: int | None = None
+    """Steps to backpropagate through, a multiple of unroll (k2); unroll unless given."""
+
+    reset_documents: bool = True
+    """Start the state anew where a document starts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("unroll", self.unroll)
         if self.backprop is not None and (self.backprop < 1 or self.backprop % self.unroll):
             raise UserError(f"backprop is {self.backprop}; expected a multiple of unroll, which is {self.unroll}")
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """Where examples come from, and which of them judge the model."""
+
+    data: str | None = None
+    """A file: .csv, .tsv, .jsonl, .npz, or .txt with one example a line."""
+
+    valid: str | None = None
+    """Another file to judge the model by while it trains; unless given a part of the data is kept back."""
+
+    valid_share: float = 0.1
+    """The part of the examples kept back where no other file is given."""
+
+    encoding: str = "utf-8"
+    """How the text of the files is encoded; a byte-order mark is read over."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not 0 < self.valid_share < 1:
+            raise UserError(f"valid_share is {self.valid_share}; expected a part, above 0 and below 1")
+
+
+@dataclass(frozen=True)
+class StopSettings(TrainSettings):
+    """When to stop (the first budget used up ends the run), how weights are updated, what is written when."""
+
+    patience: int | None = 10
+    """Stop after this many evaluations without a new best; none never does."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .files import replace_file, writing
 
 TRAIN, VALID = "#8a8a8a", "#c0392b"
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the records of ``metrics.jsonl`` to a PNG file, perplexity on a log axis where it is known, else the loss.
+    """Draw the records of ``metrics.jsonl`` to a PNG file: perplexity on a log axis, or the loss and the rest.
 
     Nothing is drawn without records.
 
@@ -33,8 +35,9 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     what = "perplexity" if any("valid_perplexity" in record for record in records) else "loss"
-    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    others = [] if what == "perplexity" else _further(records)
+    figure = Figure(figsize=(8, 8 if others else 5), dpi=120, layout="constrained")
+    axes, *below = np.atleast_1d(figure.subplots(1 + bool(others), sharex=True))
     for name, label, colour in ((f"train_{what}", "train", TRAIN), (f"valid_{what}", "valid", VALID)):
         points = [(record["step"], record[name]) for record in records if record.get(name) is not None]
         if points:
@@ -50,7 +53,14 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 6.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("step")
+    for lower in below:
+        for number, name in enumerate(others):
+            steps, values = zip(*((r["step"], r[name]) for r in records if r.get(name) is not None), strict=True)
+            lower.plot(steps, values, color=f"C{number}", label=name.replace("_", " "), marker="o", markersize=3)
+        lower.grid(alpha=0.25)
+        lower.spines[["top", "right"]].set_visible(False)
+        lower.legend(frameon=False)
+    (below or [axes])[-1].set_xlabel("step")
     axes.set_ylabel(what)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -60,3 +70,9 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.savefig(picture, format="png")
     with writing(path):
         replace_file(path, picture.getvalue())
+
+
+def _further(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was measured on the validation data beside the loss."""
+    names = dict.fromkeys(name for record in records for name in record if name.startswith("valid_"))
+    return [name for name in names if name != "valid_loss" and any(r.get(name) is not None for r in records)]

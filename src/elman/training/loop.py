@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,7 @@ class Result:
         done = f"after {self.steps} steps ({self.epochs:.2f} epochs, {self.seconds:.0f} s of training)"
         if self.stopped_by == "interrupted":
             return f"interrupted {done}; saved as {self.last}; go on with --resume"
-        why = {"patience": "no better loss for as many evaluations as patience allows"}
+        why = {"patience": "nothing better in as many evaluations as patience allows"}
         return f"stopped {done}: {why.get(self.stopped_by, f'the budget of {self.stopped_by} is used up')}"
 
 
@@ -73,6 +74,8 @@ def train(
     tokens: Callable[[Any], int],
     carried: Mapping[str, Carried] | None = None,
     resume: bool | str = False,
+    judge: Callable[[Mapping[str, float]], Any] = itemgetter("loss"),
+    counted: str = "tokens",
     workers: Workers | None = None,
     console: Console | None = None,
     silent: bool = False,
@@ -80,9 +83,11 @@ def train(
     """Train ``model`` until the budget of ``settings`` is used up, in a run folder that can be resumed bit for bit.
 
     ``batches`` yields batches without end. ``backward(batch)`` returns the mean loss of the batch and leaves gradients
-    in ``.grad``; ``tokens(batch)`` says over how many targets that mean is. ``evaluate()`` returns numbers about the
-    validation data, among them ``"loss"``, which decides about best, plateau and early stop; it is called in
-    evaluation mode without gradients, and random numbers it draws are given back. ``carried`` names the objects whose
+    in ``.grad``; ``tokens(batch)`` says over how many targets that mean is, and ``counted`` what they
+    are called. ``evaluate()`` returns numbers about the
+    validation data, among them ``"loss"``; it is called in evaluation mode without gradients, and random numbers it
+    draws are given back. The lowest ``judge`` of these numbers is the best, for plateau and early stop too: the loss
+    unless given; a tuple compares by its first difference. ``carried`` names the objects whose
     tensors live from step to step. ``resume`` is True for the last checkpoint or names one (``"best"``, ``"1200"``).
 
     With several ``workers`` every process calls this with its own rows, ``backward`` going through
@@ -137,7 +142,10 @@ def train(
             run.save(position.step, *contents, best=position.best_step, keep=settings.keep)
         saved = position.step
 
-    with Interrupt(patient=workers.world > 1) as interrupt, Display(console, silent or not workers.first) as display:
+    with (
+        Interrupt(patient=workers.world > 1) as interrupt,
+        Display(console, silent or not workers.first, counted) as display,
+    ):
         log = MetricsLog(run.path, position.step) if workers.first else None
         record = log.records[-1] if log and log.records else {}
         save()
@@ -178,9 +186,9 @@ def train(
 
             ended = _finished(position, settings, steps_per_epoch) is not None
             if ended or position.step % evaluate_every == 0:
-                record = _evaluate(model, evaluate, schedule, position, workers)
+                record = _evaluate(model, evaluate, judge, schedule, position, workers)
                 record |= {"epoch": batches.epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
-                record |= {"seconds": round(position.seconds, 3), "tokens_per_second": round(speed, 1)}
+                record |= {"seconds": round(position.seconds, 3), f"{counted}_per_second": round(speed, 1)}
                 if not math.isfinite(record["valid_loss"]):
                     culprit = spoilt_parameter(model) or ("the validation loss", str(record["valid_loss"]))
                     raise NotFiniteError(position.step, *culprit, _advice(run, settings))
@@ -263,6 +271,7 @@ def _finished(position: Position, settings: TrainSettings, steps_per_epoch: int)
 def _evaluate(
     model: nn.Module,
     evaluate: Callable[[], dict[str, float]],
+    judge: Callable[[Mapping[str, float]], Any],
     schedule: Schedule,
     position: Position,
     workers: Workers,
@@ -279,7 +288,7 @@ def _evaluate(
         record["train_perplexity"] = perplexity(train_loss)
     record |= {f"valid_{name}": value for name, value in metrics.items()}
     record["gradient_norm"] = position.norm_sum / position.norms
-    improved = not position.best or metrics["loss"] < position.best["loss"]
+    improved = not position.best or judge(metrics) < judge(position.best)
     if improved:
         position.best_step, position.best = position.step, metrics
     position.stale = 0 if improved else position.stale + 1

@@ -14,7 +14,7 @@ REFRESH_SECONDS = 0.2
 
 
 class Display:
-    """Step, epoch, tokens per second, train and valid perplexity (or loss) and the time left; silent where asked.
+    """Step, epoch, train and valid perplexity (or loss and other numbers), speed and the time left; silent where asked.
 
     >>> import io
     >>> with Display(Console(file=io.StringIO(), width=120)) as display:
@@ -23,9 +23,10 @@ class Display:
     step 5  epoch 1.00  train loss 2.000  valid loss 2.500  9 tokens/s
     """
 
-    def __init__(self, console: Console | None = None, silent: bool = False) -> None:
+    def __init__(self, console: Console | None = None, silent: bool = False, counted: str = "tokens") -> None:
         self.console = console or Console(quiet=silent)
         self._silent = silent
+        self._counted = counted
         self._bar: Progress | None = None
         self._valid = ""
         self._unit = "loss"
@@ -56,7 +57,7 @@ class Display:
             return
         self._shown = time.monotonic()
         train = f"train {_number(train_loss, self._unit)}"
-        words = f"step {step}  epoch {epoch:.2f}  {rate:,.0f} tokens/s  {train}{self._valid}"
+        words = f"step {step}  epoch {epoch:.2f}  {rate:,.0f} {self._counted}/s  {train}{self._valid}"
         self._bar.update(self._task, completed=min(progress, 1.0), description=words)
 
     def evaluated(self, record: dict[str, Any]) -> None:
@@ -64,9 +65,12 @@ class Display:
         self._unit = "perplexity" if "valid_perplexity" in record else "loss"
         train, valid = record[f"train_{self._unit}"], record[f"valid_{self._unit}"]
         self._valid = f"  valid {self._unit} {valid:.3f}"
+        if self._unit == "loss":
+            others = (name for name in record if name.startswith("valid_") and name != "valid_loss")
+            self._valid += "".join(f"  {name.removeprefix('valid_')} {record[name]:.3f}" for name in others)
         if not self._bar and not self._silent:
             words = f"step {record['step']}  epoch {record['epoch']:.2f}  train {self._unit} {train:.3f}{self._valid}"
-            self.say(f"{words}  {record['tokens_per_second']:,.0f} tokens/s")
+            self.say(f"{words}  {record[f'{self._counted}_per_second']:,.0f} {self._counted}/s")
 
     def say(self, sentence: str) -> None:
         """Print a sentence, above the bar where there is one."""

@@ -5,4 +5,5 @@ from .base import tokenizer_kind as tokenizer_kind
 from .bigram import BigramTokenizer as BigramTokenizer
 from .bpe import BPETokenizer as BPETokenizer
 from .char import CharTokenizer as CharTokenizer
+from .members import MembersTokenizer as MembersTokenizer
 from .word import WordTokenizer as WordTokenizer

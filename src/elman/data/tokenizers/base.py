@@ -75,35 +75,45 @@ class Tokenizer(ABC):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tokenizer as JSON with a checksum, replacing ``path`` in one step."""
-        file_written_whole(Path(path), json.dumps(self._document(), ensure_ascii=False, indent=1).encode() + b"\n")
+        file_written_whole(Path(path), json.dumps(self.document(), ensure_ascii=False, indent=1).encode() + b"\n")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Tokenizer:
         """The tokenizer in the file ``path``; `UserError` if that is missing, cut short, changed or of another kind."""
         try:
             document = json.loads(Path(path).read_bytes())
-            claimed = document.pop("sha256")
-            kind, end_mark, settings = document["kind"], document["end_mark"], document["settings"]
         except OSError as error:
             raise UserError(f"cannot read the tokenizer '{path}': {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError:
+            document = None
+        return Tokenizer.from_document(document, f"'{path}'")
+
+    @staticmethod
+    def from_document(document: Any, origin: str) -> Tokenizer:
+        """The tokenizer that `document` gave; `UserError` naming the ``origin`` if it is none, or was changed."""
+        try:
+            described = dict(document)
+            claimed = described.pop("sha256")
+            kind, end_mark, settings = described["kind"], described["end_mark"], described["settings"]
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"'{path}' is not a whole tokenizer file; copy it anew from the run it belongs to"
+                f"{origin} is not a whole tokenizer file; copy it anew from the run it belongs to"
             ) from error
-        if claimed != _digest(document):
+        if claimed != _digest(described):
             raise UserError(
-                f"'{path}' was changed after it was written (its checksum differs); copy it anew from its run"
+                f"{origin} was changed after it was written (its checksum differs); copy it anew from its run"
             )
         return tokenizer_kind(kind)._restore(settings, end_mark)
 
-    def _document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
+        """The tokenizer as JSON values with a checksum."""
         document = {"kind": self.kind, "end_mark": self.end_id is not None, "settings": self._settings()}
         return {**document, "sha256": _digest(document)}
 
     @property
     def identity(self) -> str:
         """A digest that two tokenizers share when they give the same ids for every text."""
-        return str(self._document()["sha256"])
+        return str(self.document()["sha256"])
 
 
 def tokenizer_kind(name: str) -> type[Tokenizer]:

@@ -1,0 +1,120 @@
+"""What turns examples into what a net reads, learned from the training part and kept with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from .scaling import Scaling
+from .sequences import Kind, Sequences
+from .tokenizers import Tokenizer, tokenizer_kind
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Texts and tokens to ids (T_i,) by a tokenizer, numbers (T_i, F) scaled; at most ``max_length`` steps of each.
+
+    >>> from elman.data import as_sequences
+    >>> texts = as_sequences(["so good", "so so"])
+    >>> encoder = Encoder.learned(texts, tokens="word", min_count=0)
+    >>> [ids.tolist() for ids in encoder(texts)], encoder.vocab_size
+    ([[2, 3], [2, 2]], 4)
+    """
+
+    kind: Kind
+    tokenizer: Tokenizer | None = None
+    lowercase: bool = False
+    features: int = 0
+    scaling: Scaling | None = None
+    max_length: int | None = None
+
+    @classmethod
+    def learned(
+        cls,
+        sequences: Sequences,
+        *,
+        tokens: str = "word",
+        lowercase: bool = False,
+        standardise: bool = True,
+        max_length: int | None = None,
+        **tokenizer_options: Any,
+    ) -> Encoder:
+        """From the training part: the vocabulary, or mean and deviation of the numbers.
+
+        ``tokens`` is what a token of a text is: "word", "char" or "bpe"; the members of token lists stay as they are.
+        Options of the tokenizer that are None take its own defaults. `UserError` for an option the tokenizer lacks.
+        """
+        if sequences.kind == "numbers":
+            features = int(sequences.items[0].shape[1])
+            scaling = Scaling.learned(sequences.items) if standardise else None
+            return cls("numbers", features=features, scaling=scaling, max_length=max_length)
+        # A character never seen must have an id too, so characters are read as members of the text.
+        name = tokens if sequences.kind == "texts" and tokens != "char" else "members"
+        kind = tokenizer_kind(name)
+        given = {option: value for option, value in tokenizer_options.items() if value is not None}
+        for option in given:
+            if option not in kind.options:
+                what = f"tokens='{tokens}'" if sequences.kind == "texts" else "tokens given as lists"
+                raise UserError(f"{option} does not go with {what}; leave it out")
+        train = cast(Callable[..., Tokenizer], kind.train)
+        lower = _lowered if lowercase else _same
+        return cls(
+            sequences.kind, train(map(lower, sequences.items), **given), lowercase=lowercase, max_length=max_length
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Token types; 0 for numbers."""
+        return self.tokenizer.vocab_size if self.tokenizer else 0
+
+    def __call__(self, sequences: Sequences) -> list[NDArray[Any]]:
+        """Every example as ids (T_i,) or numbers (T_i, F) float32; `UserError` for another number of features."""
+        if self.tokenizer is None:
+            if len(sequences) and sequences.items[0].shape[1] != self.features:
+                raise UserError(
+                    f"{sequences.place(0)} has {sequences.items[0].shape[1]} features a step; the model was trained "
+                    f"on {self.features}"
+                )
+            scale = self.scaling or (lambda item: item)
+            return [scale(item[: self.max_length]) for item in sequences.items]
+        lower = _lowered if self.lowercase else _same
+        return [self.tokenizer.encode(lower(item))[: self.max_length] for item in sequences.items]
+
+    def document(self) -> dict[str, Any]:
+        """Itself as JSON values."""
+        return {
+            "kind": self.kind,
+            "lowercase": self.lowercase,
+            "max_length": self.max_length,
+            "features": self.features,
+            "tokenizer": self.tokenizer and self.tokenizer.document(),
+            "scaling": self.scaling and {"mean": list(self.scaling.mean), "deviation": list(self.scaling.deviation)},
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], origin: str) -> Encoder:
+        """What `document` gave; `UserError` naming the ``origin`` where it is none."""
+        try:
+            tokenizer, scaling = document["tokenizer"], document["scaling"]
+            return cls(
+                document["kind"],
+                tokenizer and Tokenizer.from_document(tokenizer, f"the tokenizer in {origin}"),
+                document["lowercase"],
+                document["features"],
+                scaling and Scaling(tuple(scaling["mean"]), tuple(scaling["deviation"])),
+                document["max_length"],
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{origin} does not say how to read examples; restore the file or train again") from error
+
+
+def _same(item: Any) -> Any:
+    return item
+
+
+def _lowered(item: Any) -> Any:
+    return item.lower() if isinstance(item, str) else [token.lower() for token in item]

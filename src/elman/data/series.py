@@ -1,0 +1,323 @@
+"""Time series as numbers with names and dates: from arrays, pandas objects, lists and files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError, nearest
+from .table import read_table
+
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+DATE_NAMES = {"date", "dates", "day", "datetime", "ds", "month", "time", "timestamp", "year"}
+Table = Any
+"""What becomes a series: an array (T,) or (T, C), a list, a mapping of columns, a pandas object, a file, a Series."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Columns over time: ``values`` (T, C) in float64 with NaN where a value is missing, oldest first.
+
+    ``columns`` names the C columns, targets first, then covariates known only up to now, then covariates also known for
+    the future; ``targets``, ``past`` and ``known`` say how many there are of each. ``dates`` labels the T rows, where
+    there are labels. ``places`` says in words where row t came from, for errors.
+
+    >>> series = as_series([1.0, 2.0, 4.0])
+    >>> len(series), series.columns, series[1:].values.ravel()
+    (3, ('value',), array([2., 4.]))
+    """
+
+    values: np.ndarray
+    columns: tuple[str, ...]
+    targets: int
+    known: int = 0
+    dates: tuple[str, ...] | None = None
+    places: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice) -> Series:
+        dates = None if self.dates is None else self.dates[rows]
+        return replace(self, values=self.values[rows], dates=dates, places=self.places and self.places[rows])
+
+    @property
+    def past(self) -> int:
+        """Covariates known only up to now."""
+        return len(self.columns) - self.targets - self.known
+
+    @property
+    def target_values(self) -> np.ndarray:
+        """The targets (T, D)."""
+        return self.values[:, : self.targets]
+
+    @property
+    def known_values(self) -> np.ndarray:
+        """The covariates known for the future too (T, K)."""
+        return self.values[:, len(self.columns) - self.known :]
+
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        """The names of the covariates known for the future too."""
+        return self.columns[len(self.columns) - self.known :]
+
+    def place(self, row: int) -> str:
+        """Where row ``row`` came from, in words."""
+        found = self.places[row] if self.places else f"position {row}"
+        return found if self.dates is None else f"{found} ({self.dates[row]})"
+
+
+def as_series(
+    data: Table,
+    target: str | Sequence[str] | None = None,
+    *,
+    past: Sequence[str] = (),
+    known: Sequence[str] = (),
+    dates: str | None = None,
+    where: str | None = None,
+) -> Series:
+    """A series from whatever holds one; a file by its ending: .csv, .tsv, .jsonl (also with .gz), .npz, .npy.
+
+    Args:
+        data: an array (T,) or (T, C), a list, a mapping of columns, a pandas Series or DataFrame, a path, a ``Series``.
+        target: the column or columns to forecast; every column not named otherwise unless given. Columns without names
+            are called "value", or "0", "1", ... where there are several.
+        past: covariates whose future is not known.
+        known: covariates whose future is known, such as holidays.
+        dates: the column of dates; found by its name or its first value unless given.
+        where: "column=value": only these rows, such as those of one shop.
+
+    Raises ``UserError`` for no such file or column, and for what is no number, naming row and column.
+
+    >>> as_series({"day": ["mon", "tue"], "sold": ["3", ""]}, "sold").values.ravel()
+    array([ 3., nan])
+    """
+    if isinstance(data, Series):
+        return data
+    frame = _frame(data)
+    if where:
+        frame = frame.only(where)
+    dates = dates or frame.date_column()
+    wanted_targets = (target,) if isinstance(target, str) else tuple(target or ())
+    others = {*past, *known, dates}
+    chosen = (*(wanted_targets or [name for name in frame.columns if name not in others]), *past, *known)
+    if len(set(chosen)) < len(chosen):
+        twice = next(name for name in chosen if chosen.count(name) > 1)
+        raise UserError(f"column {twice!r} is named twice; a column is a target, a past or a known covariate")
+    if not chosen:
+        raise UserError(f"{frame.origin} has no column of numbers; it has {', '.join(map(repr, frame.columns))}")
+    values = np.stack([frame.numbers(name, named=name in wanted_targets) for name in chosen], axis=1)
+    labels = None if dates is None else tuple(str(cell) for cell in frame.cells(dates))
+    return Series(
+        values, tuple(map(str, chosen)), len(chosen) - len(past) - len(known), len(known), labels, frame.places
+    )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Columns of cells as they came, with the names of the rows."""
+
+    origin: str
+    columns: Mapping[str, Sequence[Any]]
+    places: tuple[str, ...]
+    index: Sequence[str] | None = None
+
+    def cells(self, name: str) -> Sequence[Any]:
+        if name == INDEX and self.index is not None:
+            return self.index
+        if name not in self.columns:
+            raise UserError(f"{self.origin} has no column {name!r}; {nearest(name, self.columns)}")
+        return self.columns[name]
+
+    def numbers(self, name: str, named: bool) -> np.ndarray:
+        cells = self.cells(name)
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
+            values = cells.astype(np.float64)
+        else:
+            hint = "mend the cell" if named else "mend the cell, or name the target"
+            values = np.array([self._number(name, row, cell, hint) for row, cell in enumerate(cells)])
+        infinite = np.isinf(values)
+        if infinite.any():
+            raise UserError(f"{self.origin} {self.places[int(infinite.argmax())]}, column {name!r}: an infinite value")
+        return values
+
+    def _number(self, name: str, row: int, cell: Any, hint: str) -> float:
+        if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
+            return np.nan
+        try:
+            return float(cell)
+        except (TypeError, ValueError):
+            # pandas writes its missing value as an object that is no number.
+            if str(cell) in ("<NA>", "NaT"):
+                return np.nan
+            raise UserError(
+                f"{self.origin} {self.places[row]}, column {name!r}: {cell!r} is no number; {hint}"
+            ) from None
+
+    def date_column(self) -> str | None:
+        if self.index is not None:
+            return INDEX
+        for name, cells in self.columns.items():
+            if name.lower() in DATE_NAMES:
+                return name
+            if len(cells) and isinstance(cells[0], str) and not _is_number(cells[0]):
+                return name
+        return None
+
+    def only(self, where: str) -> _Frame:
+        name, equals, value = where.partition("=")
+        if not equals:
+            raise UserError(f"where is {where!r}; expected column=value, such as shop=Berlin")
+        rows = [row for row, cell in enumerate(self.cells(name.strip())) if str(cell).strip() == value.strip()]
+        if not rows:
+            found = sorted({str(cell).strip() for cell in self.cells(name.strip())})
+            raise UserError(f"{self.origin} has no row with {where}; {nearest(value.strip(), found[:20])}")
+        columns = {
+            other: [cells[row] for row in rows] for other, cells in self.columns.items() if other != name.strip()
+        }
+        index = None if self.index is None else [self.index[row] for row in rows]
+        return _Frame(self.origin, columns, tuple(self.places[row] for row in rows), index)
+
+
+INDEX = "(index)"
+"""Stands for a pandas index as the column of dates."""
+
+
+def _frame(data: Table) -> _Frame:
+    if isinstance(data, str | Path):
+        return _file_frame(Path(data).expanduser())
+    # pandas by its shape, so that it is never imported here.
+    if hasattr(data, "to_numpy") and hasattr(data, "index"):
+        columns = data if hasattr(data, "columns") else {getattr(data, "name", None) or "value": data}
+        names = data.columns if hasattr(data, "columns") else columns
+        index = None if type(data.index).__name__ == "RangeIndex" else [_label(each) for each in data.index]
+        return _made("the data", {str(name): columns[name].to_numpy() for name in names}, index)
+    if isinstance(data, Mapping):
+        return _made("the data", {str(name): _plain(cells) for name, cells in data.items()})
+    array = _plain(data)
+    if array.ndim == 1:
+        return _made("the series", {"value": array})
+    if array.ndim == 2:
+        names = ["value"] if array.shape[1] == 1 else [str(k) for k in range(array.shape[1])]
+        return _made("the series", dict(zip(names, array.T, strict=True)))
+    raise UserError(f"a series has one axis (time) or two (time, columns); got an array of shape {array.shape}")
+
+
+def _plain(data: Any) -> np.ndarray:
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise UserError(f"the rows of the series differ in length ({error}); give (time, columns)") from error
+    return array if array.dtype.kind in "fiub" else np.asarray(data, dtype=object)
+
+
+def _label(date: Any) -> str:
+    return str(date).removesuffix(" 00:00:00")
+
+
+def _made(origin: str, columns: dict[str, Any], index: Sequence[str] | None = None) -> _Frame:
+    lengths = {name: len(cells) for name, cells in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"the columns of {origin} differ in length: {lengths}; give one value a row in each")
+    rows = next(iter(lengths.values()), 0)
+    if not rows:
+        raise UserError(f"{origin} holds no values")
+    return _Frame(origin, columns, tuple(f"position {row}" for row in range(rows)), index)
+
+
+def _file_frame(path: Path) -> _Frame:
+    if path.suffix.lower() in (".npz", ".npy"):
+        return _numpy(path)
+    table = read_table(path)
+    places = tuple(f"row {row}" for row in table.rows)
+    if not all(map(_is_number, table.columns)):
+        return _Frame(table.name, table.columns, places)
+    # Numbers in the first row: the file names no columns.
+    names = ["value"] if len(table.columns) == 1 else [str(k) for k in range(len(table.columns))]
+    columns = {name: (first, *cells) for name, (first, cells) in zip(names, table.columns.items(), strict=True)}
+    return _Frame(table.name, columns, ("row 1", *places))
+
+
+def _numpy(path: Path) -> _Frame:
+    if not path.is_file():
+        raise UserError(f"no such file: {str(path)!r}; give a CSV, JSON Lines or NumPy file")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path.name} is no NumPy file of plain numbers ({error}); write it with np.save") from error
+    if isinstance(loaded, np.ndarray):
+        return replace(_frame(loaded), origin=path.name)
+    arrays = {name: loaded[name] for name in loaded.files}
+    if len(arrays) == 1 and next(iter(arrays.values())).ndim == 2:
+        return replace(_frame(next(iter(arrays.values()))), origin=path.name)
+    for name, array in arrays.items():
+        if array.ndim != 1:
+            raise UserError(f"{path.name}: the array {name!r} has shape {array.shape}; expected one axis, a column")
+    return replace(_made(path.name, arrays), origin=path.name)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """``values`` (T, C) with gaps drawn straight between their neighbours; at an end the nearest value is repeated.
+
+    Only the rows given are used: a history is filled from itself, never from what comes after. A column without any
+    value stays as it is.
+
+    >>> filled(np.array([[1.0], [np.nan], [3.0], [np.nan]])).ravel()
+    array([1., 2., 3., 3.])
+    """
+    values = values.copy()
+    for column in values.T:
+        there = np.flatnonzero(~np.isnan(column))
+        if 0 < len(there) < len(column):
+            column[:] = np.interp(np.arange(len(column)), there, column[there])
+    return values
+
+
+def require_complete(series: Series, advice: str) -> None:
+    """Raises ``UserError`` naming the first missing value's place and column, if there is one.
+
+    >>> require_complete(as_series([1.0, float("nan")]), "give missing='interpolate'")
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: position 1, column 'value': no value (1 missing in all); give missing='interpolate'
+    """
+    gaps = np.isnan(series.values)
+    if gaps.any():
+        row, column = map(int, np.argwhere(gaps)[0])
+        where = f"{series.place(row)}, column {series.columns[column]!r}"
+        raise UserError(f"{where}: no value ({int(gaps.sum())} missing in all); {advice}")
+
+
+def series_to_plain(series: Series) -> dict[str, Any]:
+    """A series as JSON values, None where a value is missing; ``series_from_plain`` reads it.
+
+    >>> series_from_plain(series_to_plain(as_series({"year": [1, 2], "sold": [3, 4]}))).dates
+    ('1', '2')
+    """
+    values = [[None if np.isnan(value) else value for value in column] for column in series.values.T.tolist()]
+    dates = None if series.dates is None else list(series.dates)
+    return {"columns": dict(zip(series.columns, values, strict=True)), "dates": dates} | {
+        "targets": series.targets,
+        "known": series.known,
+    }
+
+
+def series_from_plain(plain: Mapping[str, Any]) -> Series:
+    """The series written by ``series_to_plain``."""
+    columns: Mapping[str, list[float | None]] = plain["columns"]
+    values = np.array([[np.nan if value is None else value for value in column] for column in columns.values()])
+    dates = None if plain["dates"] is None else tuple(plain["dates"])
+    return Series(values.T, tuple(columns), plain["targets"], plain["known"], dates)

@@ -1,0 +1,213 @@
+"""Files of examples as columns: CSV, JSON Lines, lines of text, NumPy; every value knows its row and column."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import gzip
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError, nearest
+
+MOST_NAMED = 20  # columns an error lists
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length: ``columns[name][i]`` is record i, which stands in row ``rows[i]`` of the file.
+
+    Rows are counted from 1 as a spreadsheet does, the row of column names included.
+    """
+
+    name: str
+    columns: dict[str, Sequence[Any]]
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def place(self, record: int, column: str | None = None) -> str:
+        """Where a value stands, in words.
+
+        >>> Table("pets.csv", {"kind": ["dog"]}, [2]).place(0, "kind")
+        "pets.csv row 2, column 'kind'"
+        """
+        return f"{self.name} row {self.rows[record]}" + (f", column {column!r}" if column else "")
+
+    def column(self, name: str) -> Sequence[Any]:
+        """The values of a column; `UserError` naming the nearest one there is."""
+        if name not in self.columns:
+            raise UserError(f"{self.name} has no column {name!r}; {nearest(name, list(self.columns)[:MOST_NAMED])}")
+        return self.columns[name]
+
+    def matching(self, patterns: Sequence[str]) -> list[str]:
+        """The columns that the names stand for, in the order of the names; ``*`` stands for any letters.
+
+        >>> Table("a.csv", {"p1": [], "p2": [], "y": []}, []).matching(["p*"])
+        ['p1', 'p2']
+        """
+        names: list[str] = []
+        for pattern in patterns:
+            found = [name for name in self.columns if fnmatch.fnmatchcase(name, pattern)] if "*" in pattern else []
+            if not found:
+                self.column(pattern)
+            names += found or [pattern]
+        return names
+
+
+def read_table(path: str | Path, encoding: str = "utf-8") -> Table:
+    """The table in a file, read by its ending, each also with .gz after it; ``-`` is standard input, lines of text.
+
+    - .csv (comma, or semicolon where the first row has no comma) and .tsv: the first row names the columns; fields may
+      be quoted and may then hold line ends; blank lines are skipped.
+    - .jsonl, .ndjson: one JSON object a line; a name that a line lacks is None there.
+    - .txt: ``label<TAB>text`` a line, or texts alone; columns "label" and "text".
+    - .npz: arrays x (n, ...), y (n,) and lengths (n,), the last two where there are any; columns "x" and "y", x cut to
+      its lengths.
+
+    A byte-order mark is read over. `UserError`: no such file, an ending or encoding not known, no records, a row with
+    another number of fields, broken quotes or JSON, with the row.
+    """
+    if str(path) == "-":
+        return _lines("standard input", _decoded("standard input", sys.stdin.buffer.read(), encoding))
+    path = Path(path).expanduser()
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    zipped = suffixes[-1:] == [".gz"]
+    kind = (suffixes[:-1] if zipped else suffixes)[-1:]
+    if not kind or kind[0] not in _READERS:
+        raise UserError(f"{path} ends in none of {', '.join(_READERS)}; rename the file or convert it")
+    try:
+        data = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
+    except (OSError, EOFError) as error:
+        what = getattr(error, "strerror", None) or "it is no whole gzip file"
+        raise UserError(f"cannot read {path}: {what}; check the name") from error
+    if kind[0] == ".npz":
+        table = _arrays(path.name, data)
+    else:
+        table = _READERS[kind[0]](path.name, _decoded(path.name, data, encoding))
+    if not len(table):
+        raise UserError(f"{path} holds no examples; expected at least one row")
+    return table
+
+
+def _decoded(name: str, data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise UserError(f"no encoding is called {encoding!r}; try utf-8, utf-16, latin-1 or cp1252") from error
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{name} is not {encoding} text: byte {error.start} (0x{data[error.start]:02x}) in row {row} cannot be "
+            "decoded; give its encoding, such as latin-1 or utf-16, or save the file as UTF-8"
+        ) from error
+
+
+def _comma_separated(name: str, text: str) -> Table:
+    first = text.partition("\n")[0]
+    return _delimited(name, text, ";" if "," not in first and ";" in first else ",")
+
+
+def _tab_separated(name: str, text: str) -> Table:
+    return _delimited(name, text, "\t")
+
+
+def _delimited(name: str, text: str, delimiter: str) -> Table:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    records: list[list[str]] = []
+    rows: list[int] = []
+    row = 0
+    try:
+        for row, record in enumerate(reader, start=1):
+            if record:
+                records.append(record)
+                rows.append(row)
+    except csv.Error as error:
+        raise UserError(f"{name} row {row + 1}: {error}; mend its quotes") from error
+    if not records:
+        return Table(name, {}, [])
+    names = [column.strip() for column in records[0]]
+    for number, column in enumerate(names):
+        if not column or column in names[:number]:
+            what = f"named {column!r}, as an earlier one is" if column else "without a name"
+            raise UserError(f"{name} row {rows[0]}: column {number + 1} is {what}; the first row names the columns")
+    for record, row in zip(records, rows, strict=True):
+        if len(record) != len(names):
+            raise UserError(
+                f"{name} row {row} has {len(record)} fields, but row {rows[0]} names {len(names)} columns; a "
+                f"field that holds {delimiter!r} or a line end needs quotes"
+            )
+    fields = list(zip(*records[1:], strict=True)) or [()] * len(names)
+    return Table(name, dict(zip(names, fields, strict=True)), rows[1:])
+
+
+def _json_lines(name: str, text: str) -> Table:
+    records: list[dict[str, Any]] = []
+    rows: list[int] = []
+    for row, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{name} row {row} is no JSON: {error}; expected one object a line") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{name} row {row} is no JSON object; expected names with values in braces")
+        records.append(record)
+        rows.append(row)
+    names = dict.fromkeys(key for record in records for key in record)
+    return Table(name, {key: [record.get(key) for record in records] for key in names}, rows)
+
+
+def _lines(name: str, text: str) -> Table:
+    lines = [(row, line.rstrip("\r")) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    rows = [row for row, _ in lines]
+    tabbed = ["\t" in line for _, line in lines]
+    if not any(tabbed):
+        return Table(name, {"text": [line for _, line in lines]}, rows)
+    if not all(tabbed):
+        row = rows[tabbed.index(False)]
+        raise UserError(f"{name} row {row} has no tab, others have; expected label<TAB>text in every line, or in none")
+    parts = [line.split("\t", 1) for _, line in lines]
+    return Table(name, {"label": [label for label, _ in parts], "text": [text for _, text in parts]}, rows)
+
+
+def _arrays(name: str, data: bytes) -> Table:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise UserError(f"{name} is no NumPy .npz file of plain arrays ({error}); write it with numpy.savez") from error
+    if "x" not in arrays:
+        raise UserError(f"{name} has no array 'x'; it has {', '.join(map(repr, arrays))}; expected x, y and lengths")
+    x = arrays["x"]
+    for key, axes in (("x", x.ndim), ("y", 1), ("lengths", 1)):
+        if key in arrays and (arrays[key].ndim != max(axes, 1) or len(arrays[key]) != len(x)):
+            raise UserError(f"{name}: array {key!r} is {arrays[key].shape}; expected one entry an example")
+    columns: dict[str, Sequence[Any]] = {"x": x}
+    if "lengths" in arrays:
+        columns["x"] = [each[:length] for each, length in zip(x, arrays["lengths"].tolist(), strict=True)]
+    if "y" in arrays:
+        columns["y"] = arrays["y"].tolist()
+    return Table(name, columns, range(len(x)))
+
+
+_READERS: dict[str, Callable[[str, Any], Table]] = {
+    ".csv": _comma_separated,
+    ".tsv": _tab_separated,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".txt": _lines,
+    ".npz": _arrays,
+}
+READABLE = tuple(_READERS)
+"""The endings of files that `read_table` reads."""

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman import UserError
+from elman.data.dates import dates_after
+from elman.data.series import as_series, filled, require_complete, series_from_plain, series_to_plain
+
+CSV = "date,shop,sold,price\n2020-01-01,a,1,2.5\n2020-01-02,a,,2.0\n2020-01-03,b,3,1.5\n"
+
+
+class Column:
+    """Enough of a pandas Series."""
+
+    def __init__(self, values: list[Any], index: Any, name: str | None = None) -> None:
+        self.values, self.index, self.name = values, index, name
+
+    def to_numpy(self) -> np.ndarray:
+        return np.array(self.values)
+
+
+class RangeIndex(list):
+    """Named as the index that pandas gives where there is none."""
+
+
+class Frame:
+    """Enough of a pandas DataFrame."""
+
+    def __init__(self, columns: dict[str, list[Any]], index: Any) -> None:
+        self.columns, self.index, self._data = list(columns), index, columns
+
+    def to_numpy(self) -> np.ndarray:
+        return np.array(list(self._data.values())).T
+
+    def __getitem__(self, name: str) -> Column:
+        return Column(self._data[name], self.index, name)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "data",
+    [[1, 2, 3], (1.0, 2.0, 3.0), np.array([1, 2, 3]), np.array([[1.0], [2.0], [3.0]]), {"value": ["1", " 2", "3"]},
+     Column([1, 2, 3], RangeIndex(range(3)))],
+)  # fmt: skip
+def test_one_column_from_whatever_holds_it(data: Any) -> None:
+    series = as_series(data)
+    assert series.values.tolist() == [[1.0], [2.0], [3.0]]
+    assert series.columns == ("value",)
+    assert series.dates is None
+    assert as_series(series) is series
+
+
+def test_a_frame_keeps_names_and_dates() -> None:
+    frame = Frame({"sold": [1, 2], "holiday": [0, 1], "wind": [5, 6]}, ["2020-01-01 00:00:00", "2020-01-02 00:00:00"])
+    series = as_series(frame, "sold", past=["wind"], known=["holiday"])
+    assert series.columns == ("sold", "wind", "holiday")
+    assert (series.targets, series.past, series.known) == (1, 1, 1)
+    assert series.dates == ("2020-01-01", "2020-01-02")
+    assert series.known_values.tolist() == [[0.0], [1.0]]
+    assert series[1:].values.tolist() == [[2.0, 6.0, 1.0]]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])
+def test_a_csv_file(tmp_path: Path, name: str) -> None:
+    series = as_series(written(tmp_path / name, "\ufeff" + CSV), ["sold", "price"])
+    np.testing.assert_array_equal(series.values, [[1, 2.5], [np.nan, 2.0], [3, 1.5]])
+    assert series.dates == ("2020-01-01", "2020-01-02", "2020-01-03")
+    assert as_series(tmp_path / name, "price", where="shop=a").values.ravel().tolist() == [2.5, 2.0]
+
+
+def test_other_files(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"day": f"d{k}", "sold": None if k == 1 else k}) + "\n" for k in range(3))
+    series = as_series(written(tmp_path / "x.jsonl", lines))
+    np.testing.assert_array_equal(series.values.ravel(), [0, np.nan, 2])
+    assert series.dates == ("d0", "d1", "d2")
+    assert as_series(written(tmp_path / "plain.csv", "1;2\n3;4\n")).values.tolist() == [[1, 2], [3, 4]]
+    np.savez(tmp_path / "x.npz", a=np.arange(3), b=np.arange(3) / 2)
+    assert as_series(tmp_path / "x.npz", "b").values.ravel().tolist() == [0, 0.5, 1]
+    np.save(tmp_path / "x.npy", np.arange(4.0))
+    assert len(as_series(tmp_path / "x.npy")) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (CSV, {"target": "sld"}, "no column 'sld'; did you mean 'sold'"),
+        (CSV, {}, "row 2, column 'shop': 'a' is no number; mend the cell, or name the target"),
+        (CSV.replace("3,1.5", "x3,1.5"), {"target": "sold"}, r"x.csv row 4, column 'sold': 'x3' is no number"),
+        (CSV + "2020-01-04,b,4\n", {"target": "sold"}, "row 5 has 3 fields, but row 1 names 4 columns"),
+        (CSV.replace("price", "sold"), {}, "row 1: column 4 is named 'sold', as an earlier one is"),
+        (CSV.replace("3,1.5", "inf,1.5"), {"target": "sold"}, "row 4, column 'sold': an infinite value"),
+        (CSV, {"target": "sold", "where": "shop=c"}, "no row with shop=c; valid: a, b"),
+        (CSV, {"target": "sold", "where": "shop"}, "expected column=value"),
+        (CSV, {"target": "sold", "past": ["sold"]}, "column 'sold' is named twice"),
+        ("date,sold\n", {}, "holds no examples"),
+    ],
+)
+def test_bad_files_are_refused_by_row_and_column(tmp_path: Path, text: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        as_series(written(tmp_path / "x.csv", text), **options)
+
+
+def test_other_bad_data(tmp_path: Path) -> None:
+    for name in ("none.csv", "none.npy"):
+        with pytest.raises(UserError, match=r"no such file|cannot read"):
+            as_series(tmp_path / name)
+    with pytest.raises(UserError, match=r"x\.xlsx ends in none of"):
+        as_series(written(tmp_path / "x.xlsx", ""))
+    with pytest.raises(UserError, match="row 2"):
+        as_series(written(tmp_path / "x.jsonl", '{"a": 1}\n{"a": \n'))
+    with pytest.raises(UserError, match="no NumPy file"):
+        as_series(written(tmp_path / "x.npy", "hello"))
+    np.savez(tmp_path / "x.npz", a=np.zeros((2, 2)), b=np.zeros(2))
+    with pytest.raises(UserError, match=r"'a' has shape \(2, 2\)"):
+        as_series(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="cannot be decoded"):
+        (tmp_path / "x.csv").write_bytes(b"\xff\xfe1")
+        as_series(tmp_path / "x.csv")
+    with pytest.raises(UserError, match=r"shape \(1, 1, 1\)"):
+        as_series(np.zeros((1, 1, 1)))
+    with pytest.raises(UserError, match="position 1, column 'value': 'b' is no number"):
+        as_series(["1", "b"])
+    with pytest.raises(UserError, match="differ in length"):
+        as_series({"a": [1, 2], "b": [1]})
+    with pytest.raises(UserError, match="no values"):
+        as_series([])
+
+
+def test_gaps_are_filled_from_the_rows_given_alone() -> None:
+    values = np.array([[np.nan, 1], [2.0, np.nan], [np.nan, 5.0], [6.0, np.nan]])
+    np.testing.assert_array_equal(filled(values), [[2, 1], [2, 3], [4, 5], [6, 5]])
+    assert np.isnan(values).sum() == 4
+    np.testing.assert_array_equal(filled(values[:3])[:, 0], [2, 2, 2])
+
+
+def test_a_missing_value_is_named_by_place_date_and_column(tmp_path: Path) -> None:
+    series = as_series(written(tmp_path / "x.csv", CSV), "sold")
+    with pytest.raises(UserError, match=r"row 3 \(2020-01-02\), column 'sold': no value \(1 missing in all\); so"):
+        require_complete(series, "so")
+    require_complete(series[:1], "so")
+
+
+def test_a_series_survives_json() -> None:
+    series = as_series({"date": ["x", "y"], "a": [1, None], "b": [0.1, 3]}, "b", known=["a"])
+    back = series_from_plain(json.loads(json.dumps(series_to_plain(series))))
+    np.testing.assert_array_equal(back.values, series.values)
+    assert (back.columns, back.dates, back.targets, back.known) == (series.columns, series.dates, 1, 1)
+
+
+def test_dates_go_on() -> None:
+    days = [str(date(2020, 2, 24) + timedelta(days=k)) for k in range(5)]
+    assert dates_after(days, 2) == ["2020-02-29", "2020-03-01"]
+    assert dates_after(["2020-01-31", "2020-02-29", "2020-03-31"], 1) != []
+    assert dates_after(["2019-11", "2019-12"], 2) == ["2020-01", "2020-02"]
+    assert dates_after(["Nov 1 2009", "Dec 1 2009"], 1) == ["Jan 1 2010"]
+    assert dates_after(["20011222", "20011229"], 1) == ["20020105"]
+    assert dates_after(["2016-07-01 22:00:00", "2016-07-01 23:00:00"], 1) == ["2016-07-02 00:00:00"]
+    assert dates_after(["2007", "2008"], 2) == ["2009", "2010"]
+    assert dates_after(["soon", "later"], 1) == ["+1"]
+    # A weekend missing, and a month with fewer days.
+    assert dates_after(["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"], 1) == ["2020-01-08"]
+    assert dates_after(["2019-10-31", "2019-12-31"], 1) == ["2020-02-29"]
