@@ -39,8 +39,14 @@ def trained(folder: Path, **options: Any) -> tuple[Any, str]:
 
     said = io.StringIO()
     settings = TrainSettings(steps=6, evaluate_every=1, patience=options.pop("patience", None))
-    result = train(model, Ones(1), backward, lambda: dict(zip(("loss", "accuracy"), next(numbers), strict=True)),
-                   settings, folder, tokens=lambda batch: 3, console=Console(file=said, width=200), **options)  # fmt: skip
+
+    def evaluate() -> dict[str, float]:
+        return dict(zip(("loss", "accuracy"), next(numbers), strict=True))
+
+    console = Console(file=said, width=200)
+    result = train(
+        model, Ones(1), backward, evaluate, settings, folder, tokens=lambda batch: 3, console=console, **options
+    )
     return result, said.getvalue()
 
 
