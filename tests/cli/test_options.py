@@ -17,6 +17,8 @@ from elman.tasks.estimator import defaults
 
 COMMANDS = [
     ["train", "lm"],
+    ["train", "classify"],
+    ["predict"],
     ["generate"],
     ["evaluate"],
     ["cells"],

@@ -117,7 +117,7 @@ def test_rare_labels_weigh_more_when_balanced() -> None:
     draw = np.random.default_rng(0)
     X, y = draw.normal(size=(200, 3, 2)), np.arange(200) % 20 == 0
     plain, balanced = (
-        small(min_count=None, steps=40, class_weight=weight, patience=None, best="loss").fit(X, y).predict_proba(X)
+        small(min_count=None, steps=40, evaluate_every=40, class_weight=weight, best="loss").fit(X, y).predict_proba(X)
         for weight in (None, "balanced")
     )
     assert balanced[:, 1].mean() > 0.3 > 0.15 > plain[:, 1].mean()
@@ -135,7 +135,7 @@ def test_in_double_precision_too() -> None:
 
 def test_the_best_weights_are_those_of_the_judge() -> None:
     texts, labels = reviews(120)
-    model = small(steps=40, evaluate_every=4, best="f1", learning_rate=0.03).fit(texts, labels, valid=reviews(40, 9))
+    model = small(steps=40, evaluate_every=8, best="f1", learning_rate=0.03).fit(texts, labels, valid=reviews(40, 9))
     found = model.evaluate()
     assert model.result.best_metrics == pytest.approx({name: found[name] for name in ("loss", "accuracy", "f1")})
     assert found["examples"] == 40

@@ -98,7 +98,7 @@ def sums(count: int = 64) -> tuple[list[Any], list[float]]:
 
 @pytest.mark.parametrize("precision", ["full", "bf16"])
 def test_a_job_is_a_net_a_loss_and_a_judge(precision: str, tmp_path: Path) -> None:
-    model = Adder(steps=250, evaluate_every=50, learning_rate=0.02, threads=1, precision=precision)
+    model = Adder(steps=250, evaluate_every=125, learning_rate=0.02, threads=1, precision=precision)
     model.fit(*sums(), run=tmp_path / "run")
     assert model.result.best_metrics["loss"] < 0.05
     again = Adder.load(tmp_path / "run")

@@ -78,6 +78,12 @@ def prepare(
         raise Refused(
             f"a plain function{_place(cell)}: what it refers to may change from call to call; make it a torch.nn.Module"
         )
+    # While a thread traces a module, others would find its stand-ins in the parameters' places.
+    with _tracing:
+        return _prepared(cell, inputs, state, is_tuple, all_states)
+
+
+def _prepared(cell: nn.Module, inputs: Sequence[Tensor], state: State, is_tuple: bool, all_states: bool) -> Prepared:
     named = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
     parameters = list(named.values())
     tensors = [*parameters, *inputs, *leaves(state)]
@@ -105,16 +111,15 @@ def prepare(
         all_states,
         torch.get_default_dtype(),
     )
-    with _tracing:
-        if key not in _programs:
-            # In a thread of its own, where hooks on saved tensors, autocast or a compiler's tracing are not on.
-            with ThreadPoolExecutor(1, initializer=_making.begin) as other_thread:
-                made = other_thread.submit(_made, cell, named, inputs, state, is_tuple, all_states)
-            _programs[key] = made.result()
-            while len(_programs) > _KEPT:
-                _programs.popitem(last=False)
-        _programs.move_to_end(key)
-        found = _programs[key]
+    if key not in _programs:
+        # In a thread of its own, where hooks on saved tensors, autocast or a compiler's tracing are not on.
+        with ThreadPoolExecutor(1, initializer=_making.begin) as other_thread:
+            made = other_thread.submit(_made, cell, named, inputs, state, is_tuple, all_states)
+        _programs[key] = made.result()
+        while len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    _programs.move_to_end(key)
+    found = _programs[key]
     if isinstance(found, Refused):
         raise found
     return Prepared(found, parameters)
