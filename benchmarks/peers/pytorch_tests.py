@@ -2,9 +2,10 @@
 
     python benchmarks/peers/pytorch_tests.py CHECKOUT [-k EXPRESSION]
 
-CHECKOUT is a PyTorch source tree, of the installed version at best; only its ``test`` folder is read. Every test that
-names one of the six classes runs twice, with ours and with PyTorch's. The exit status is 1 if a test fails with ours
-alone and no row of the table in ``docs/drop-ins.md`` gives the reason.
+CHECKOUT is a PyTorch source tree, of the installed version at best; only its ``test`` folder is read. PyTorch's tests
+need the package ``expecttest``. Every test that names one of the six classes runs with ours; those that fail run once
+more with PyTorch's. The exit status is 1 if a test fails with ours alone and no row of the table in
+``docs/drop-ins.md`` gives the reason.
 """
 
 from __future__ import annotations
@@ -95,30 +96,33 @@ def substitute(watcher: Watcher) -> None:
             setattr(place, name, cls)
 
 
-def work(file: Path, expression: str, ours: bool, results: Path) -> None:
-    """Runs one file in this process and writes its results."""
+def work(file: Path, expression: str, results: Path, only: list[str] | None) -> None:
+    """Runs one file in this process, with ours or the tests ``only`` as they are, and writes its results."""
     import pytest
 
     watcher = Watcher()
-    if ours:
+    if only is None:
         substitute(watcher)
     arguments = ["-q", "--noconftest", "-c", os.devnull, "--rootdir", str(file.parent)]
     arguments += ["-p", "no:cacheprovider", "--tb=short", "-W", "ignore", *(["-k", expression] if expression else [])]
-    pytest.main([*arguments, str(file)], plugins=[watcher])
+    tests = [str(file)] if only is None else [f"{file}::{test}" for test in only]
+    pytest.main([*arguments, *tests], plugins=[watcher])
     for test, each in watcher.found.items():
         each["built"] = test in watcher.built
     results.write_text(json.dumps(watcher.found), encoding="utf-8")
 
 
-def run(file: Path, expression: str, ours: bool, folder: Path) -> dict[str, dict[str, Any]]:
+def run(file: Path, expression: str, folder: Path, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """How each test of a file ended, run in a process of its own."""
     results = folder / "results.json"
     results.unlink(missing_ok=True)
     command = [sys.executable, __file__, str(file), "-k", expression, "--worker", str(results)]
+    if only is not None:
+        command += ["--plain", *only]
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     surroundings = {"PYTHONPATH": os.pathsep.join(paths), "PYTORCH_TESTING_DEVICE_ONLY_FOR": "cpu"}
     done = subprocess.run(
-        [*command, *(["--plain"] if not ours else [])],
+        command,
         env=os.environ | surroundings,
         cwd=file.parent,
         capture_output=True,
@@ -127,7 +131,7 @@ def run(file: Path, expression: str, ours: bool, folder: Path) -> dict[str, dict
     if not results.exists():
         raise SystemExit(f"{file}: the run itself failed\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     if "error" in done.stdout.splitlines()[-1]:
-        print(f"{file.name}: not run with {'ours' if ours else 'torch.nn'}: {_import_error(done.stdout)}")
+        print(f"{file.name}: not run with {'ours' if only is None else 'torch.nn'}: {_import_error(done.stdout)}")
     return json.loads(results.read_text(encoding="utf-8"))
 
 
@@ -177,10 +181,10 @@ def main() -> None:
     parser.add_argument("checkout", type=Path, help="a PyTorch source tree")
     parser.add_argument("-k", default="", metavar="EXPRESSION", help="only tests that match, as pytest's -k")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--plain", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.checkout, options.k, not options.plain, options.worker)
+        work(options.checkout, options.k, options.worker, options.plain)
         return
     tests = options.checkout.resolve() / "test"
     files = [file for pattern in FILES for file in sorted(tests.glob(pattern))]
@@ -196,10 +200,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for file in files:
             name = str(file.relative_to(tests))
-            for which, results in ((True, ours), (False, theirs)):
-                found = run(file, options.k, which, Path(folder))
-                results.update({f"{name}::{test}": each for test, each in found.items()})
+            found = run(file, options.k, Path(folder))
+            ours.update({f"{name}::{test}": each for test, each in found.items()})
             print(f"{name}: {len(found)} tests", flush=True)
+            failed = [test for test, each in found.items() if each["outcome"] == "failed"]
+            if failed:
+                plain = run(file, "", Path(folder), failed)
+                theirs.update({f"{name}::{test}": each for test, each in plain.items()})
     if not any(each["outcome"] == "passed" and each["built"] for each in ours.values()):
         raise SystemExit("no test that builds one of the six classes has passed; is the checkout of this version?")
     sys.exit(1 if report(ours, theirs) else 0)
