@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+import elman
 from elman.structure import State, leaves
 
 # For ``import oracles`` and ``import some_cells``: pytest's importlib mode adds no path itself.
@@ -43,6 +45,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _seed() -> None:
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(scope="module")
+def eager() -> Iterator[None]:
+    """Layers run the eager loop: for tests of what stands around the recurrence, as compiling takes a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elman.layers.recurrent.scan", partial(elman.scan, backend="eager"))
+        yield
 
 
 @pytest.fixture

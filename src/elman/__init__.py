@@ -16,7 +16,11 @@ from .nn import GRUCell as GRUCell
 from .nn import LSTMCell as LSTMCell
 from .nn import RNNCell as RNNCell
 from .streaming import Stream as Stream
+from .tasks import Captioner as Captioner
 from .tasks import Classifier as Classifier
 from .tasks import Forecaster as Forecaster
 from .tasks import LanguageModel as LanguageModel
+from .tasks import SceneLabeller as SceneLabeller
+from .tasks import Seq2Seq as Seq2Seq
+from .tasks import Tagger as Tagger
 from .tbptt import TBPTT as TBPTT

@@ -141,7 +141,7 @@ class Cell(nn.Module, metaclass=_CellType):
         input_size: features of x_t.
         hidden_size: units H.
         bias: whether the two biases exist.
-        init: how parameters start: "torch", "xavier", "identity" or "normal" (see ``elman.initialisation``).
+        init: how parameters start: "torch", "xavier", "identity", "normal" or "uniform" (see ``elman.initialisation``).
         forget_bias: value the forget gate's bias starts from; ``None`` leaves it to ``init``.
 
     Raises ``UserError`` for sizes below 1, an unknown ``init``, and a forget bias where there is no such bias.

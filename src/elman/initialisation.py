@@ -1,4 +1,4 @@
-"""How the parameters of a cell start: four named schemes."""
+"""How the parameters of a cell start: five named schemes."""
 
 from __future__ import annotations
 
@@ -92,11 +92,18 @@ def normal_start(cell: Cell) -> None:
     _zero_vectors(cell)
 
 
+def uniform_start(cell: Cell) -> None:
+    """Uniform in +-0.1 for everything, as Zaremba et al. 2014 (arXiv:1409.2329) start their small net."""
+    for parameter in _parameters(cell):
+        nn.init.uniform_(parameter, -0.1, 0.1)
+
+
 SCHEMES: dict[str, Callable[[Cell], None]] = {
     "torch": torch_start,
     "xavier": xavier_start,
     "identity": identity_start,
     "normal": normal_start,
+    "uniform": uniform_start,
 }
 
 
@@ -124,5 +131,8 @@ def start_linear(linear: nn.Linear | nn.Embedding, init: str) -> None:
         nn.init.xavier_uniform_(linear.weight)
     elif init == "normal":
         truncated_normal_(linear.weight, 0.02)
+    elif init == "uniform":
+        for parameter in linear.parameters():
+            nn.init.uniform_(parameter, -0.1, 0.1)
     if init in ("xavier", "normal") and isinstance(linear, nn.Linear) and linear.bias is not None:
         nn.init.zeros_(linear.bias)

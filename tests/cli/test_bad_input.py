@@ -30,7 +30,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     ("words", "sentence"),
     [
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
-        ("train ml", "elman train knows no task 'ml'; valid: classify"),
+        ("train ml", "elman train knows no task 'ml'; valid: caption, classify"),
         ("train lm --hiden-size 3", "elman train lm has no option '--hiden-size'; did you mean '--hidden-size'?"),
         ("train lm text.txt", "elman train lm does not know what to do with 'text.txt'; did you mean --data text.txt?"),
         ("train lm --hidden-size big", "hidden_size is 'big'; expected a whole number"),

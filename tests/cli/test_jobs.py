@@ -92,8 +92,13 @@ def test_what_it_advises_works(call: Any, trained: Any) -> None:
     assert steps == [30, 60, 90, 120]
 
 
-def test_a_language_model_does_not_predict(refused: Any, run: Path) -> None:
-    assert refused("predict", run, "a") == "run is a language model, which writes: elman generate run"
+def test_a_language_model_ranks_what_comes_next(call: Any, refused: Any, run: Path) -> None:
+    said = call("predict", run, "the f__", "--top", 3)
+    assert said.code == 0 and said.out.splitlines()[0] == "the f__" and len(said.out.splitlines()) == 4
+    found = json.loads(call("predict", run, "the f__", "--json").out)
+    assert found["prompt"] == "the f__" and len(found["next"]) == 5
+    assert [f"{each['probability']:.4f}" in said.out for each in found["next"][:3]] == [True] * 3
+    assert "the gap __ must be at the end" in refused("predict", run, "the __ saw")
 
 
 @pytest.mark.parametrize(
@@ -116,5 +121,5 @@ def test_mistakes_are_told_in_one_sentence(refused: Any, data: str, words: str, 
 
 def test_jobs_and_their_recipes_are_listed(call: Any) -> None:
     said = call("train").out
-    assert "  classify  one label for a text or a sequence of numbers" in said
+    assert "  classify  one label for a text, a sequence of numbers, an image" in said
     assert "  question-type" in said and "  demo" in said

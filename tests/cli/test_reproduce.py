@@ -28,6 +28,17 @@ def test_long_memory_runs_every_problem_and_writes_its_command(call: Any) -> Non
     assert Path("runs/long-memory/adding-20-rnn/metrics.jsonl").exists()
 
 
+def test_word_models_need_the_treebank(call: Any) -> None:
+    for part in ("train", "valid", "test"):
+        Path(f"ptb.{part}.txt").write_text(" the fox saw N moons \n the king lost a bell \n" * 80)
+    said = call("reproduce", "ptb-small", "--data", ".", "--epochs", "0.1", "--threads", "1", "--results", "results")
+    assert said.code == 0 and not said.err
+    assert "[1/1] LSTM 2 x 200, no dropout" in said.out and "(published: 115.91)" in said.out
+    assert said.out.splitlines()[-3:] == [str(Path("results", f"ptb-small.{end}")) for end in ("json", "md", "png")]
+    said = call("reproduce", "ptb-scrn", "--data", "gone")
+    assert said.code == 2 and "no ptb.train.txt or ptb.train.txt.gz in gone" in said.err
+
+
 def test_mistakes_are_said_before_anything_runs(call: Any) -> None:
     for words, message in (
         (["--cells", "lstn"], "no cell 'lstn'; did you mean 'lstm'"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import math
 import os
 from collections import Counter
@@ -156,6 +157,30 @@ def test_unigram_bits_against_plain_python(folder: Folder) -> None:
     bits = sum(-math.log2((train[t] + 1) / size) for t in targets)
     assert corpus.unigram_bits_per_character() == pytest.approx(bits / corpus.valid.characters, rel=1e-12)
     assert corpus.valid.characters == 2 * (len(targets) - 1)
+
+
+def test_another_source_may_be_the_validation_part(folder: Folder, tmp_path: Path) -> None:
+    source = folder(*STORIES)
+    other = tmp_path / "other.txt"
+    other.write_text("The hen and the Zebra.\n")
+    corpus = load_corpus(source, valid=other)
+    assert contents(corpus.train, corpus.tokenizer) == list(STORIES)
+    assert contents(corpus.valid, corpus.tokenizer) == [other.read_text()]
+    same(load_corpus(source, valid=other, in_memory=0), corpus)
+    with pytest.raises(UserError, match=r"split='tails' cuts the data, but valid='.*other.txt' names another text"):
+        load_corpus(source, valid=other, split="tails")
+
+
+def test_a_zipped_file_is_read_as_the_file(tmp_path: Path) -> None:
+    text = "".join(STORIES) * 3
+    (tmp_path / "plain.txt").write_text(text)
+    (tmp_path / "zipped.txt.gz").write_bytes(gzip.compress(text.encode()))
+    same(load_corpus(tmp_path / "zipped.txt.gz"), load_corpus(tmp_path / "plain.txt"))
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(text.encode())[:-9])
+    (tmp_path / "none.txt.gz").write_text("no gzip at all")
+    for name in ("cut.txt.gz", "none.txt.gz"):
+        with pytest.raises(UserError, match=f"cannot read '{name}': "):
+            load_corpus(tmp_path / name)
 
 
 def test_options_that_contradict(folder: Folder) -> None:

@@ -35,6 +35,40 @@ def epoch(streams: Streams) -> list[Window]:
     return list(islice(streams, streams.windows_per_epoch))
 
 
+@given(token_sets(), st.integers(1, 40), st.integers(0, 3), st.integers(0, 3))
+def test_windows_of_varied_length_see_every_transition_once(
+    tokens: TokenSet, window: int, seed: int, stopped: int
+) -> None:
+    if len(tokens) - 1 < window:
+        return
+    streams = Streams(tokens, 1, window, vary=seed)
+    seen: list[int] = []
+    lengths = []
+    while streams.epoch < 2:
+        x, y, resets = next(streams)
+        assert torch.equal(x + 1, y) and bool(resets[0, 0]) >= (x[0, 0] == 0)
+        seen += x[:, 0].tolist()
+        lengths.append(len(x))
+        if len(lengths) == stopped:
+            state = json.loads(json.dumps(streams.state_dict()))
+            streams = Streams(tokens, 1, window, vary=seed)
+            streams.load_state_dict(state)
+    assert seen == 2 * list(range(len(tokens) - 1))
+    again = Streams(tokens, 1, window, vary=seed)
+    assert [len(next(again).x) for _ in lengths] == lengths
+
+
+def test_varied_lengths_are_those_of_the_paper() -> None:
+    """Merity et al. 2018: normal of sigma 5 around 70, of one in twenty around 35."""
+    streams = Streams(TokenSet(np.arange(200_001), np.array([0]), 200_000), 2, 70, vary=1)
+    lengths = np.array([len(window.x) for window in islice(streams, 1400)])
+    short = lengths < 52
+    assert 0.03 < short.mean() < 0.075
+    assert lengths[~short].mean() == pytest.approx(70, abs=0.5) and lengths[~short].std() == pytest.approx(5, abs=0.4)
+    assert lengths[short].mean() == pytest.approx(35, abs=3)
+    assert streams.windows_per_epoch == pytest.approx(100_000 / lengths.mean(), rel=0.01)
+
+
 @given(made_streams())
 def test_an_epoch_sees_every_transition_once_and_resets_where_it_must(streams: Streams) -> None:
     windows = epoch(streams)

@@ -15,6 +15,7 @@ from elman.data.tokenizers import (
     BigramTokenizer,
     BPETokenizer,
     CharTokenizer,
+    SpacedTokenizer,
     Tokenizer,
     WordTokenizer,
     tokenizer_kind,
@@ -26,7 +27,8 @@ STORY = 'A fox, a hen. "Come in," said the fox; the hen did not come.\n\nThe fox
 
 
 def trained(kind: str, end_mark: bool = True) -> Tokenizer:
-    options = {"bigram": {"min_count": 0}, "word": {"min_count": 0}, "bpe": {"vocab_size": 270}}.get(kind, {})
+    all_types = {"min_count": 0}
+    options = {"bigram": all_types, "word": all_types, "spaced": all_types, "bpe": {"vocab_size": 270}}.get(kind, {})
     return tokenizer_kind(kind).train([STORY], end_mark=end_mark, **options)
 
 
@@ -98,6 +100,18 @@ def test_word_count_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(st.sampled_from(["n't", "a", "--", "<unk>", "U.S."]), min_size=1), min_size=1), st.booleans())
+def test_spaced_keeps_what_was_cut_before(lines: list[list[str]], end_mark: bool) -> None:
+    text = "".join(" " + " ".join(line) + " \n" for line in [["a"], *lines])
+    tokenizer = SpacedTokenizer.train([text], min_count=0, end_mark=end_mark)
+    words = [word for line in [["a"], *lines] for word in [*line, "\n"]]
+    kept = sorted(set(words) - {"<unk>"}, key=lambda word: (-words.count(word), word))
+    ids = {"<unk>": int(end_mark)} | {word: i for i, word in enumerate(kept, 1 + end_mark)}
+    assert tokenizer.encode(text).tolist() == [ids[word] for word in words]
+    assert tokenizer.vocab_size == len(ids | {"<unk>": 0}) + end_mark
+    assert tokenizer.decode(tokenizer.encode(text)) == text.replace(" \n", "\n").replace("\n ", "\n").strip(" ")
+
+
 @given(any_text, st.booleans())
 def test_bpe_is_lossless(text: str, end_mark: bool) -> None:
     tokenizer = trained("bpe", end_mark)
@@ -123,7 +137,7 @@ def test_bpe_learns_merges_and_at_most_its_limit(monkeypatch: pytest.MonkeyPatch
 def test_specials_and_save_and_load(kind: str, end_mark: bool, tmp_path: Path) -> None:
     tokenizer = trained(kind, end_mark)
     assert tokenizer.end_id == (0 if end_mark else None)
-    assert tokenizer.unknown_id == (int(end_mark) if kind in ("bigram", "word", "members") else None)
+    assert tokenizer.unknown_id == (int(end_mark) if kind in ("bigram", "word", "spaced", "members") else None)
     path = tmp_path / "tokenizer.json"
     tokenizer.save(path)
     loaded = Tokenizer.load(path)

@@ -118,6 +118,17 @@ def test_dropout_acts_between_layers_and_nowhere_else() -> None:
     torch.testing.assert_close(layer(x)[0], clean)
 
 
+def test_locked_dropout_drops_the_same_units_at_all_steps() -> None:
+    layer = Recurrent([lambda i, h: RNN(i, h), lambda i, h: Passing()], 3, 4, dropout=0.5, locked=True)
+    x = torch.randn(6, 40, 3)
+    seen, clean = layer(x)[0], elman.scan(layer.layers[0][0], x)[0]
+    kept = seen != 0
+    assert torch.equal(kept, kept[:1].expand_as(kept)) and 0.35 < kept[0].float().mean() < 0.65
+    torch.testing.assert_close(seen[kept], 2 * clean[kept])
+    layer.eval()
+    torch.testing.assert_close(layer(x)[0], clean)
+
+
 def test_dropout_of_everything_leaves_the_top_layer_its_biases() -> None:
     layer = Recurrent("gru", 3, 4, num_layers=2, dropout=1.0)
     assert torch.equal(layer(torch.randn(5, 2, 3))[0], layer(torch.randn(5, 2, 3))[0])

@@ -35,6 +35,85 @@ def test_logits_are_the_layers_one_after_another(cell: Any, embedding_size: int 
     assert net.head.weight.dtype == torch.float64
 
 
+def seen(net: LanguageNet, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What goes into the recurrent layers and comes out of them, and what goes into the output layer."""
+    found = []
+    hooks = [
+        net.recurrent.register_forward_hook(lambda module, args, result: found.extend((args[0], result[0]))),
+        net.head.register_forward_hook(lambda module, args, result: found.append(args[0])),
+    ]
+    net(x)
+    for hook in hooks:
+        hook.remove()
+    return found[0], found[1], found[2]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_dropout_of_input_and_output_is_locked_or_not(locked: bool) -> None:
+    net = LanguageNet(VOCAB, "rnn", 40, embedding_size=40, input_dropout=0.5, output_dropout=0.25, locked=locked)
+    x = ids(8)
+    into, y, out = seen(net, x)
+    for got, whole, p in ((into, net.embedding(x), 0.5), (out, y, 0.25)):
+        scale = got / whole
+        kept = scale > 0
+        assert (1 - p - 0.12) < kept.float().mean() < (1 - p + 0.12)
+        torch.testing.assert_close(scale[kept], torch.full_like(scale[kept], 1 / (1 - p)), rtol=1e-4, atol=0)
+        assert torch.equal(kept, kept[:1].expand_as(kept)) is locked
+        assert not torch.equal(kept[:, 0], kept[:, 1])
+    into, y, out = seen(net.eval(), x)
+    assert torch.equal(into, net.embedding(x)) and torch.equal(out, y)
+
+
+def test_dropout_between_layers_may_be_locked() -> None:
+    net = LanguageNet(VOCAB, "rnn", 30, 2, embedding_size=4, dropout=0.5, locked=True, output_dropout=0.0)
+    assert net.recurrent.locked and net.recurrent.dropout == 0.5
+    into, y, out = seen(net, torch.arange(VOCAB).repeat(3, 1).T)
+    assert 0.2 < (into == 0).float().mean() < 0.8 and torch.equal(out, y)
+
+
+def test_dropping_types_drops_whole_vectors() -> None:
+    net = LanguageNet(VOCAB, "rnn", 4, embedding_size=6, embedding_dropout=0.5)
+    x = torch.arange(VOCAB).repeat(2, 1).T
+    into, _, _ = seen(net, x)
+    scale = into / net.embedding(x)
+    assert torch.equal(scale[:, 0], scale[:, 1])
+    assert all(
+        row.allclose(row[0].expand_as(row), rtol=1e-4) and row[0] in (0, 2) for row in scale[:, 0].round(decimals=4)
+    )
+    assert 0 < int((scale[:, 0, 0] == 0).sum()) < VOCAB
+    assert torch.equal(seen(net.eval(), x)[0], net.embedding(x))
+
+
+def test_recurrent_weights_are_dropped_in_training_only() -> None:
+    torch.manual_seed(1)
+    plain = LanguageNet(VOCAB, "lstm", 5, 2, embedding_size=5)
+    torch.manual_seed(1)
+    net = LanguageNet(VOCAB, "lstm", 5, 2, embedding_size=5, weight_drop=1.0 - 1e-7)
+    x = ids()
+    assert torch.equal(net.eval()(x)[0], plain(x)[0])
+    net.train()(x)[0].sum().backward()
+    for layer in net.recurrent.layers:
+        assert layer[0].cell.weight_hh.grad.abs().sum() == 0 < layer[0].cell.weight_ih.grad.abs().sum()
+
+
+@pytest.mark.parametrize("option", ["input_dropout", "embedding_dropout"])
+def test_one_hot_vectors_are_not_dropped(option: str) -> None:
+    with pytest.raises(UserError, match=r"one-hot vectors are not dropped; give an embedding_size"):
+        LanguageNet(VOCAB, "rnn", 4, **{option: 0.5})
+
+
+def test_the_penalty_is_merity_and_socher_written_out() -> None:
+    net = LanguageNet(
+        VOCAB, "gru", 4, embedding_size=3, output_dropout=0.5, activation_penalty=2.0, change_penalty=3.0
+    ).double()
+    _, y, out = seen(net, ids())
+    changes = sum(((y[t] - y[t - 1]) ** 2).sum() for t in range(1, len(y)))
+    expected = 2 * (out**2).sum() / out.numel() + 3 * changes / y[1:].numel()
+    assert net.penalty.item() == pytest.approx(expected.item(), rel=1e-12)
+    net.eval()(ids())
+    assert net.penalty is None
+
+
 def test_a_text_in_pieces_is_the_whole(close: Any) -> None:
     net = LanguageNet(VOCAB, "lstm", [4, 5], embedding_size=3).double()
     x = ids()

@@ -353,7 +353,7 @@ def test_torchrun_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_clone_and_cross_validation() -> None:
     base = pytest.importorskip("sklearn.base")
     selection = pytest.importorskip("sklearn.model_selection")
-    model = small(steps=60, evaluate_every=30)
+    model = small(steps=100, evaluate_every=30)
     assert base.clone(model).get_params() == model.get_params()
     assert base.is_classifier(model)
     texts, labels = reviews(150)

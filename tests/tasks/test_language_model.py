@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import math
@@ -13,10 +14,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman import LanguageModel, UserError
+from elman import TBPTT, LanguageModel, UserError
 from elman.data import Tokenizer, load_corpus
-from elman.tasks.language_model import _GrowingText, cross_entropy, encode_prompt, evaluate_net, new_run_folder
-from elman.training import RunFolder, Workers
+from elman.models import LanguageNet
+from elman.tasks.language_model import (
+    _backward,
+    _GrowingText,
+    cross_entropy,
+    encode_prompt,
+    evaluate_net,
+    new_run_folder,
+)
+from elman.training import RunFolder, Workers, read_checkpoint
 
 OWN_CELL = """
 import torch
@@ -329,13 +338,50 @@ def test_new_run_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
     assert new_run_folder("lm-gru", Workers()) == Path("runs/lm-gru-2")
 
 
-def test_resuming_equals_not_stopping(tmp_path: Path, story: Path) -> None:
-    options = {"cell": "lstm", "dropout": 0.3, "backprop": 14, "initial_state": 0.1, "evaluate_every": 2}
+AWD = {
+    "tokenizer": "word", "hidden_size": (6, 5), "tied": True, "optimizer": "sgd", "learning_rate": 30.0, "clip": 0.25,
+    "dropout": 0.25, "input_dropout": 0.4, "output_dropout": 0.3, "embedding_dropout": 0.1, "weight_drop": 0.5,
+    "locked": True, "activation_penalty": 2.0, "change_penalty": 1.0, "vary_unroll": True, "average_after": 1,
+    "evaluate_every": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options", [{"dropout": 0.3, "backprop": 14, "initial_state": 0.1, "evaluate_every": 2}, AWD], ids=["plain", "awd"]
+)
+def test_resuming_equals_not_stopping(tmp_path: Path, story: Path, options: dict[str, Any]) -> None:
+    options = {"cell": "rnn" if "weight_drop" in options else "lstm", **options}
     whole = small(**options, steps=7).fit(story, run=tmp_path / "whole", quiet=True)
     small(**options, steps=3).fit(story, run=tmp_path / "parts", quiet=True)
     parts = small(**options, steps=7).fit(story, run=tmp_path / "parts", resume=True, quiet=True)
     ours, theirs = (LanguageModel.load(model.run.path, "last").net.state_dict() for model in (whole, parts))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    if "average_after" in options:
+        assert read_checkpoint(whole.run.checkpoint("last")).facts["averaged"] > 1
+
+
+def test_gradients_of_a_window_count_by_its_length_and_the_loss_does_not(story: Path) -> None:
+    """With penalties, against autograd over the sum written out."""
+    net = LanguageNet(9, "gru", 4, embedding_size=3, activation_penalty=2.0, change_penalty=1.0).double()
+    x, y = torch.randint(9, (4, 2)), torch.randint(9, (4, 2))
+    resets = torch.zeros(4, 2, dtype=torch.bool)
+    logits, _ = net(x)
+    plain = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+    expected = torch.autograd.grad(4 / 10 * (plain + net.penalty), list(net.parameters()))
+    found = _backward(TBPTT(net, 10), net, (x, y, resets), 4 / 10)
+    assert found.item() == pytest.approx(plain.item(), rel=1e-12) and net.penalty is None
+    for parameter, gradient in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-14)
+
+
+def test_another_text_judges(tmp_path: Path, story: Path) -> None:
+    other = tmp_path / "valid.txt.gz"
+    other.write_bytes(gzip.compress(b"the fox saw the moon.\nthe king lost a bell.\n"))
+    model = small(valid=str(other)).fit(story, run=tmp_path / "run", quiet=True)
+    unzipped = tmp_path / "valid.txt"
+    unzipped.write_bytes(gzip.decompress(other.read_bytes()))
+    assert model.result.best_metrics["loss"] == pytest.approx(model.evaluate(unzipped)["loss"], rel=1e-6)
+    assert model.evaluate()["loss"] == pytest.approx(model.result.best_metrics["loss"], rel=1e-6)
 
 
 def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> None:

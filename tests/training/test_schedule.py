@@ -31,6 +31,14 @@ def test_plateau_cuts_after_each_patience_and_stops_at_the_least() -> None:
     assert rates == [1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2]
 
 
+def test_epochs_cut_each_epoch_after_the_first_few() -> None:
+    """Zaremba et al. 2014: four epochs at 1, then half in each; never below the least."""
+    settings = TrainSettings(learning_rate=1.0, schedule="epochs", decay_after=4, min_learning_rate=0.1)
+    schedule = Schedule(settings)
+    rates = [schedule.rate(99, 0.0, epoch) for epoch in (0.0, 3.999, 4.0, 4.5, 5.0, 6.999, 7.0, 20.0)]
+    assert rates == [1.0, 1.0, 0.5, 0.5, 0.25, 0.125, 0.1, 0.1]
+
+
 def test_state_goes_out_and_in() -> None:
     settings = TrainSettings(schedule="plateau", decay_patience=2)
     one, two = Schedule(settings), Schedule(settings)

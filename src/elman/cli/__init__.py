@@ -16,6 +16,7 @@ VERBS = {
     "train": "train a model: elman train lm, elman train classify, ...",
     "predict": "what a trained model says of new examples",
     "generate": "let a trained model write",
+    "chat": "talk to a model trained on conversations",
     "evaluate": "how good a trained model is, on data kept back or other data",
     "cells": "the cells there are, with their papers and sizes",
     "data": "the texts there are by name; fetch one",

@@ -49,6 +49,8 @@ def run(arguments: list[str]) -> int:
     elif isinstance(model, LanguageModel):
         print(f"perplexity           {result['perplexity']:.3f} a {TOKENS[model.tokenizer_.kind]}")
         print(f"bits per character   {result['bits_per_character']:.4f}")
+        if "top5_accuracy" in result:
+            print(f"among the top five   {result['top5_accuracy']:.2%}")
         if "unigram_bits_per_character" in result:
             print(f"by frequency alone   {result['unigram_bits_per_character']:.4f}")
     else:

@@ -9,8 +9,10 @@ from typing import Annotated
 import tyro
 
 from ..errors import UserError
+from ..tasks.caption import Captioner
+from ..tasks.language_model import TOP, LanguageModel
 from ..tasks.registry import find_job, job_of
-from ..tasks.sequence_task import SequenceEstimator
+from ..tasks.seq2seq import Seq2Seq
 from .options import parse
 
 
@@ -22,6 +24,10 @@ class Predict:
       elman predict runs/classify-gru-1 "what a lovely film"
       elman predict runs/classify-gru-1 new.csv --json
       elman predict runs/classify-gru-1 - < lines.txt
+      elman predict runs/tag-lstm-1 "the old king slept"
+      elman predict runs/lm-lstm-1 "let's meet for __"
+      elman predict runs/caption-gru-1 French --top 5
+      elman predict runs/seq2seq-gru-1 "a dog runs" --beam 8 --top 3 --attention-map attention.png
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -30,8 +36,8 @@ class Predict:
     sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FILE|TEXT ...]")] = ()
     """Files of examples, texts, or - for standard input, an example a line."""
 
-    top: int = 1
-    """How many of the likeliest answers to print."""
+    top: int | None = None
+    """How many of the likeliest answers to print: 1 unless given, 5 of a language model."""
 
     checkpoint: str = "best"
     """Which checkpoint answers: best, last, or a step."""
@@ -39,15 +45,29 @@ class Predict:
     json: bool = False
     """Print one JSON object an example."""
 
+    beam: int | None = None
+    """Of a model that writes texts: how many hypotheses are kept at each step; as trained unless given."""
+
+    attention_map: str | None = None
+    """Of a model that writes from texts or pictures: a PNG file for where it looked, drawn of the first one given."""
+
 
 def run(arguments: list[str]) -> int:
     command = parse(Predict, arguments, "predict")
-    if command.top < 1:
+    if command.top is not None and command.top < 1:
         raise UserError(f"top is {command.top}; expected a whole number of at least 1")
     kind = find_job(job_of(command.run)).load()
-    if not issubclass(kind, SequenceEstimator):
-        raise UserError(f"{command.run} is a language model, which writes: elman generate {command.run}")
     model = kind.load(command.run, command.checkpoint)
-    for record, line in model.predictions(list(command.sources), command.top):
+    if command.beam is not None or command.attention_map is not None:
+        if not isinstance(model, Seq2Seq | Captioner):
+            raise UserError(
+                f"{command.run} writes no texts; beam and attention_map are for those that do, leave them out"
+            )
+        if command.beam is not None:
+            model.set_search(beam=command.beam)
+        if command.attention_map is not None and command.sources:
+            model.attention_figure(command.attention_map, command.sources[0])
+    top = command.top or (TOP if isinstance(model, LanguageModel) else 1)
+    for record, line in model.predictions(list(command.sources), top):
         print(json.dumps(record, ensure_ascii=False) if command.json else line, flush=True)
     return 0

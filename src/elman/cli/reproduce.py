@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from ..data import documents
 from ..errors import UserError, nearest
-from ..tasks import reproduce_grimm, reproduce_long_memory
+from ..tasks import reproduce_grimm, reproduce_long_memory, reproduce_ptb
 from .options import parse
 
 
@@ -91,6 +92,41 @@ class ReproduceLongMemory:
     """CPU threads; PyTorch's choice unless given."""
 
 
+@dataclass(frozen=True)
+class ReproducePTB:
+    """Word models of the Penn Treebank beside their papers' perplexities, one run after another.
+
+    Runs that are finished are not run again, one that was interrupted or ended by its time goes on when there is more.
+    """
+
+    data: str
+    """The folder with ptb.train.txt, ptb.valid.txt and ptb.test.txt, .gz or not."""
+
+    only: tuple[str, ...] = ()
+    """Only these runs, by name; the table has all that are finished."""
+
+    runs: str = "runs/ptb"
+    """Where the run folders are."""
+
+    results: str | None = None
+    """Where table and picture go; unless given, the folder of the runs."""
+
+    epochs: float | None = None
+    """Other than the recipe's passes over the text."""
+
+    minutes: float | None = None
+    """Most minutes of training a run."""
+
+    seed: int = 0
+    """Where weights and dropout start."""
+
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+
+    threads: int | None = None
+    """CPU threads; PyTorch's choice unless given."""
+
+
 def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         names = "\n".join(f"  {name:<12} {about}" for name, (about, _) in EXPERIMENTS.items())
@@ -142,6 +178,26 @@ def _long_memory(arguments: list[str]) -> None:
     _say(reproduce_long_memory.write_results(rows, Path(command.results or command.runs), said))
 
 
+def _ptb(table: str, arguments: list[str]) -> None:
+    command = parse(ReproducePTB, arguments, f"reproduce {table}")
+    experiments = reproduce_ptb.select(table, command.only)
+    reproduce_ptb.treebank(command.data)  # says now, not after the first run, what is missing
+    names = ("epochs", "minutes", "seed", "device", "threads")
+    given = {name: getattr(command, name) for name in names}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    for number, experiment in enumerate(experiments, 1):
+        print(f"\n[{number}/{len(experiments)}] {experiment.about}", flush=True)
+        row = reproduce_ptb.run_experiment(experiment, command.data, Path(command.runs), overrides, Console())
+        print(
+            f"perplexity {row['valid_perplexity']:.2f} on the validation part (published: {experiment.valid:g}), "
+            f"{row['test_perplexity']:.2f} on the test part (published: {experiment.test:g})"
+        )
+    print(f"\n{reproduce_ptb.TABLES[table].note}\n")
+    rows = reproduce_ptb.finished_rows(table, Path(command.runs))
+    said = f"elman reproduce {table} --data FOLDER"
+    _say(reproduce_ptb.write_results(table, rows, Path(command.results or command.runs), said))
+
+
 def _say(paths: list[Path]) -> None:
     for path in paths:
         print(path)
@@ -149,5 +205,7 @@ def _say(paths: list[Path]) -> None:
 
 EXPERIMENTS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
     "grimm": ("the textbook's stories: RNN, SCRN, LSTM and GRU on Grimm's tales", _grimm),
+    "ptb-scrn": ("word models of the Penn Treebank: SCRN, SRN and LSTM 100", partial(_ptb, "ptb-scrn")),
+    "ptb-small": ("a word model of the Penn Treebank: LSTM 2 x 200, no dropout", partial(_ptb, "ptb-small")),
     "long-memory": ("adding, copy and order problems: which cells bridge how many steps, and why", _long_memory),
 }

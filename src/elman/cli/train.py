@@ -16,6 +16,7 @@ from ..tasks.estimator import options_of, settings_from
 from ..tasks.language_model import LanguageModel, encode_prompt
 from ..tasks.recipes import read_recipe, recipes
 from ..tasks.registry import JOBS, find_job, job_of
+from ..tasks.seq2seq import Seq2Seq
 from ..tasks.sequence_task import SequenceEstimator, default_run
 from ..training import Result, RunFolder
 from .options import parse, value_of
@@ -25,7 +26,13 @@ BUDGET = ("epochs", "steps", "minutes")
 CHANGEABLE = (*BUDGET, "evaluate_every", "patience", "checkpoint_every", "keep", "device", "threads")
 
 
-TOKENS = {"char": "character", "bigram": "pair of characters", "word": "word", "bpe": "byte-pair piece"}
+TOKENS = {
+    "char": "character",
+    "bigram": "pair of characters",
+    "word": "word",
+    "spaced": "word",
+    "bpe": "byte-pair piece",
+}
 PROMPT = "Once upon a time"
 INTERRUPTED = 130
 
@@ -109,6 +116,8 @@ def report(job: str, model: Any) -> None:
         print(f"\n{model.show(model.evaluate(), model.run.path)}")
         lines["judge"] = f"elman evaluate {folder} --data FILE"
         lines["use"] = f"elman predict {folder} FILE"
+        if isinstance(model, Seq2Seq) and model.settings_.pairs.turns is not None:
+            lines["talk"] = f"elman chat {folder}"
     lines["go on"] = _resume_command(job, model)
     print()
     for name, line in lines.items():
@@ -127,16 +136,17 @@ def _report_perplexity(model: LanguageModel) -> None:
 
 
 def _usage() -> str:
-    jobs = _table({name: job.about for name, job in JOBS.items()})
-    known = "\n".join(_table(recipes(name)) for name in JOBS if recipes(name))
+    known = {name: recipes(name) for name in JOBS if recipes(name)}
+    width = max(len(recipe) for each in known.values() for recipe in each)
+    listed = "\n".join(f" {name}\n{_table(each, width)}" for name, each in known.items())
     return (
-        f"usage: elman train JOB [options]\n\njobs:\n{jobs}\n\nrecipes, for --recipe NAME:\n{known}\n\n"
-        "All options of a job: elman train JOB --help"
+        f"usage: elman train JOB [options]\n\njobs:\n{_table({name: job.about for name, job in JOBS.items()})}\n\n"
+        f"recipes, for elman train JOB --recipe NAME:\n{listed}\n\nAll options of a job: elman train JOB --help"
     )
 
 
-def _table(lines: dict[str, str]) -> str:
-    width = max(map(len, lines))
+def _table(lines: dict[str, str], width: int = 0) -> str:
+    width = max(width, *map(len, lines))
     return "\n".join(f"  {name:<{width}}  {about}" for name, about in lines.items())
 
 

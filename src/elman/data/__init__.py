@@ -1,4 +1,4 @@
-"""Text as ids: corpora, tokenizers, splits and the streams that training reads."""
+"""Data as nets read it: text as ids, images and sounds as sequences, splits, batches and streams."""
 
 from .batches import Batches as Batches
 from .batches import by_length as by_length
@@ -15,10 +15,14 @@ from .encoder import Encoder as Encoder
 from .gutenberg import GRIMM_URL as GRIMM_URL
 from .gutenberg import fetch_grimm as fetch_grimm
 from .holdout import hold_out as hold_out
+from .images import read_idx as read_idx
 from .labels import Labels as Labels
+from .moving import moving_digits as moving_digits
 from .scaling import Scaling as Scaling
 from .sequences import Sequences as Sequences
 from .sequences import as_sequences as as_sequences
+from .sound import log_mel as log_mel
+from .sound import read_wav as read_wav
 from .streams import EvaluationWindow as EvaluationWindow
 from .streams import Streams as Streams
 from .streams import Window as Window

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import UserError
 from .cache import cache_folder, folder_written_whole
 from .splits import Passage, split_documents
-from .text import documents
+from .text import Document, documents
 from .token_set import (
     TokenSet,
     map_token_set,
@@ -47,6 +47,7 @@ class Corpus:
 def load_corpus(
     source: str | os.PathLike[str],
     *,
+    valid: str | os.PathLike[str] | None = None,
     tokenizer: str | Tokenizer = "char",
     min_count: int | None = None,
     max_types: int | None = None,
@@ -63,9 +64,10 @@ def load_corpus(
 ) -> Corpus:
     """Read ``source`` (see `documents`), split it (see `split_documents`), train a tokenizer and encode both parts.
 
-    The tokenizer learns from the training part; ``tokenizer`` is a kind (``char``, ``bigram``, ``word``, ``bpe``) or a
-    trained `Tokenizer`, used as it is. ``min_count`` (bigram: 10, word: 1), ``max_types`` (word: 20,000) and
-    ``vocab_size`` (bpe: 4096) belong to a kind to be trained. A character tokenizer learns its characters from the
+    With ``valid``, another source, all of ``source`` is the training part and all of ``valid`` the validation part.
+    The tokenizer learns from the training part; ``tokenizer`` is a kind (``char``, ``bigram``, ``word``, ``spaced``,
+    ``bpe``) or a trained `Tokenizer`, used as it is. ``min_count`` (bigram: 10, word: 1), ``max_types`` (word: 20,000)
+    and ``vocab_size`` (bpe: 4096) belong to a kind to be trained. A character tokenizer learns its characters from the
     validation part too, since it has no unknown type. A text of more than ``in_memory`` characters is tokenised once,
     piece by piece, into a file in the cache folder and mapped from there; ``progress`` shows a bar on a terminal
     meanwhile. `UserError`: all mistakes of source, split and options.
@@ -75,26 +77,33 @@ def load_corpus(
     ('char', 12, 12)
     """
     options = _tokenizer_options(tokenizer, min_count=min_count, max_types=max_types, vocab_size=vocab_size)
-    train, valid = split_documents(documents(source, first, lowercase), split, valid_documents, valid_characters)
-    total = sum(passage.characters for passage in chain(train, valid))
+    read = documents(source, first, lowercase)
+    if valid is None:
+        train, judged = split_documents(read, split, valid_documents, valid_characters)
+    else:
+        given = {"split": split, "valid_documents": valid_documents, "valid_characters": valid_characters}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise UserError(f"{named[0]}={given[named[0]]!r} cuts the data, but valid='{valid}' names another text")
+        train, judged = _whole(read), _whole(documents(valid, None, lowercase))
+    total = sum(passage.characters for passage in chain(train, judged))
 
     def trained() -> Tokenizer:
         if isinstance(tokenizer, Tokenizer):
             return tokenizer
-        return tokenizer_kind(tokenizer).train(_training_text(tokenizer, train, valid), end_mark=end_mark, **options)
+        return tokenizer_kind(tokenizer).train(_training_text(tokenizer, train, judged), end_mark=end_mark, **options)
 
     if total <= in_memory:
         ready = trained()
-        return Corpus(ready, token_set_in_memory(train, ready), token_set_in_memory(valid, ready))
+        return Corpus(ready, token_set_in_memory(train, ready), token_set_in_memory(judged, ready))
     recipe = tokenizer.identity if isinstance(tokenizer, Tokenizer) else [tokenizer, end_mark, options]
-    folder = cache_folder(cache) / "tokens" / _key(recipe, train, valid)
+    folder = cache_folder(cache) / "tokens" / _key(recipe, train, judged)
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
         with folder_written_whole(folder, replace=False) as temporary, _bar(total, progress) as advance:
             ready = trained()
             ready.save(temporary / "tokenizer.json")
             write_token_set(temporary / "train.bin", train, ready, advance)
-            write_token_set(temporary / "valid.bin", valid, ready, advance)
+            write_token_set(temporary / "valid.bin", judged, ready, advance)
     return _mapped(folder)
 
 
@@ -166,4 +175,8 @@ def whole_text(source: str | os.PathLike[str], tokenizer: Tokenizer, *, lowercas
     >>> whole_text("tales", tales.tokenizer).starts.size == tales.train.starts.size + tales.valid.starts.size
     True
     """
-    return token_set_in_memory([Passage(d, 0, d.characters) for d in documents(source, None, lowercase)], tokenizer)
+    return token_set_in_memory(_whole(documents(source, None, lowercase)), tokenizer)
+
+
+def _whole(texts: Sequence[Document]) -> list[Passage]:
+    return [Passage(text, 0, text.characters) for text in texts]

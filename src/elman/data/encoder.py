@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,6 +11,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from .images import ImageReading, ReadAs
 from .scaling import Scaling
 from .sequences import Kind, Sequences
 from .tokenizers import Tokenizer, tokenizer_kind
@@ -17,6 +20,8 @@ from .tokenizers import Tokenizer, tokenizer_kind
 @dataclass(frozen=True)
 class Encoder:
     """Texts and tokens to ids (T_i,) by a tokenizer, numbers (T_i, F) scaled; at most ``max_length`` steps of each.
+
+    Images are read step by step as ``image`` says. ``shape`` has the axes of a step of numbers, as ``Sequences`` does.
 
     >>> from elman.data import as_sequences
     >>> texts = as_sequences(["so good", "so so"])
@@ -31,6 +36,8 @@ class Encoder:
     features: int = 0
     scaling: Scaling | None = None
     max_length: int | None = None
+    image: ImageReading | None = None
+    shape: tuple[int, ...] = ()
 
     @classmethod
     def learned(
@@ -41,17 +48,36 @@ class Encoder:
         lowercase: bool = False,
         standardise: bool = True,
         max_length: int | None = None,
+        read_as: ReadAs | None = None,
+        patch: int = 7,
+        stride: int = 3,
         **tokenizer_options: Any,
     ) -> Encoder:
         """From the training part: the vocabulary, or mean and deviation of the numbers.
 
         ``tokens`` is what a token of a text is: "word", "char" or "bpe"; the members of token lists stay as they are.
-        Options of the tokenizer that are None take its own defaults. `UserError` for an option the tokenizer lacks.
+        ``read_as``, ``patch`` and ``stride`` are for images, see ``ImageReading``. Images and frames have one mean and
+        deviation for all their points, other numbers one a feature.
+        Options of the tokenizer that are None take its own defaults. `UserError` for an option the tokenizer lacks, and
+        for images expected where there are none.
         """
         if sequences.kind == "numbers":
-            features = int(sequences.items[0].shape[1])
-            scaling = Scaling.learned(sequences.items) if standardise else None
-            return cls("numbers", features=features, scaling=scaling, max_length=max_length)
+            image = ImageReading.of(read_as, sequences.shape, patch, stride) if read_as else None
+            scaling = None
+            if standardise:
+                points = image is not None or len(sequences.shape) > 1
+                scaling = Scaling.learned([item.reshape(-1, 1) if points else item for item in sequences.items])
+            features = image.features if image else int(sequences.items[0].shape[1])
+            return cls(
+                "numbers",
+                features=features,
+                scaling=scaling,
+                max_length=max_length,
+                image=image,
+                shape=sequences.shape,
+            )
+        if read_as:
+            raise UserError(f"read_as={read_as!r} reads images, but the examples are {sequences.kind}; leave it out")
         # A character never seen must have an id too, so characters are read as members of the text.
         name = tokens if sequences.kind == "texts" and tokens != "char" else "members"
         kind = tokenizer_kind(name)
@@ -74,15 +100,21 @@ class Encoder:
     def __call__(self, sequences: Sequences) -> list[NDArray[Any]]:
         """Every example as ids (T_i,) or numbers (T_i, F) float32; `UserError` for another number of features."""
         if self.tokenizer is None:
-            if len(sequences) and sequences.items[0].shape[1] != self.features:
-                raise UserError(
-                    f"{sequences.place(0)} has {sequences.items[0].shape[1]} features a step; the model was trained "
-                    f"on {self.features}"
-                )
-            scale = self.scaling or (lambda item: item)
-            return [scale(item[: self.max_length]) for item in sequences.items]
+            self._check(sequences)
+            read = self.image or _same
+            scale = self.scaling or _same
+            return [scale(read(item)[: self.max_length]) for item in sequences.items]
         lower = _lowered if self.lowercase else _same
         return [self.tokenizer.encode(lower(item))[: self.max_length] for item in sequences.items]
+
+    def _check(self, sequences: Sequences) -> None:
+        trained, given = self.shape or (self.features,), sequences.shape or (self.features,)
+        # What came flat is taken at its word; frames must be as high and as wide.
+        alike = 1 in (len(given), len(trained)) or given[:2] == trained[:2]
+        if alike and math.prod(given) == math.prod(trained):
+            return
+        one, other = (" x ".join(map(str, shape)) for shape in (given, trained))
+        raise UserError(f"{sequences.place(0)} has {one} features a step; the model was trained on {other}")
 
     def document(self) -> dict[str, Any]:
         """Itself as JSON values."""
@@ -93,6 +125,8 @@ class Encoder:
             "features": self.features,
             "tokenizer": self.tokenizer and self.tokenizer.document(),
             "scaling": self.scaling and {"mean": list(self.scaling.mean), "deviation": list(self.scaling.deviation)},
+            "image": self.image and dataclasses.asdict(self.image),
+            "shape": list(self.shape),
         }
 
     @classmethod
@@ -100,6 +134,7 @@ class Encoder:
         """What `document` gave; `UserError` naming the ``origin`` where it is none."""
         try:
             tokenizer, scaling = document["tokenizer"], document["scaling"]
+            image = document.get("image")
             return cls(
                 document["kind"],
                 tokenizer and Tokenizer.from_document(tokenizer, f"the tokenizer in {origin}"),
@@ -107,6 +142,8 @@ class Encoder:
                 document["features"],
                 scaling and Scaling(tuple(scaling["mean"]), tuple(scaling["deviation"])),
                 document["max_length"],
+                image and ImageReading(**{**image, "row": tuple(image["row"])}),
+                tuple(document.get("shape", ())),
             )
         except (KeyError, TypeError) as error:
             raise UserError(f"{origin} does not say how to read examples; restore the file or train again") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Scaling:
-    """``(x - mean) / deviation``, both (F,); learned from the training part alone.
+    """``(x - mean) / deviation``, both (F,), or (1,) for all features alike; learned from the training part alone.
 
     >>> scaling = Scaling.learned([np.array([[1.0, 5.0], [3.0, 5.0]])])
     >>> scaling(np.array([[2.0, 5.0], [3.0, 6.0]])).tolist()

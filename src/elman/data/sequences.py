@@ -19,19 +19,21 @@ Kind = Literal["texts", "tokens", "numbers"]
 class Sequences:
     """Examples of one kind: texts (str), tokens (lists of str) or numbers, (T_i, F) float32 with one F for all.
 
-    ``place(i)`` says in words where example i came from.
+    ``place(i)`` says in words where example i came from. ``shape`` has the axes of a step of numbers before they were
+    taken together: (28,) for the rows of a grey image, (32, 32) for the frames of a clip.
     """
 
     kind: Kind
     items: Sequence[Any]
     place: Callable[[int], str]
+    shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, rows: Iterable[int]) -> Sequences:
         numbers = list(rows)
-        return Sequences(self.kind, [self.items[i] for i in numbers], lambda i: self.place(numbers[i]))
+        return Sequences(self.kind, [self.items[i] for i in numbers], lambda i: self.place(numbers[i]), self.shape)
 
 
 def as_sequences(
@@ -74,9 +76,11 @@ def as_sequences(
             also = f", as {where(0)} is" if i else ""
             raise UserError(f"{where(i)} is {shown}; expected {expected}{also}") from None
         items.append(_cut_anew(item, step_size, where(i)) if kind == "numbers" else item)
-    sequences = Sequences(kind, items, where)
-    if kind == "numbers":
-        _check_numbers(sequences)
+    if kind != "numbers":
+        return Sequences(kind, items, where)
+    shape = (step_size,) if step_size else np.shape(examples[0])[1:] or (1,)
+    sequences = Sequences(kind, items, where, shape)
+    _check_numbers(sequences)
     return sequences
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..errors import UserError
 from .token_set import TokenSet
 
+HALVED, SIGMA, FEWEST_STEPS = 0.05, 5.0, 5  # of windows whose steps vary
 RELEASE_EVERY = 64  # windows between two releases of mapped pages; each row touches a page or two meanwhile
 
 
@@ -30,8 +32,11 @@ class Streams(Iterator[Window]):
     The N - 1 transitions are cut into B equal segments (up to B - 1 at the very end are left over); row b of an epoch
     reads segment b from its start to its end, ``window`` steps at a time, the last window of an epoch being as short as
     it comes. The next window goes on where the last one ended, so that the state can be carried. ``resets`` marks the
-    first step of an epoch, and, unless ``resets=False``, every step that reads the start of a document. Of ``world``
-    processes, number ``rank`` gets rows rank * B / world to (rank + 1) * B / world; ``batch_size`` is the whole B.
+    first step of an epoch, and, unless ``resets=False``, every step that reads the start of a document. With ``vary``,
+    a seed, a window has a normal number of steps of sigma 5, around ``window`` or, one in twenty, around half of it,
+    and at least 5 (Merity et al. 2018, arXiv:1708.02182): other ones in every epoch, the same from the same seed;
+    ``windows_per_epoch`` is then what is expected. Of ``world`` processes, number ``rank`` gets rows rank * B / world
+    to (rank + 1) * B / world; ``batch_size`` is the whole B.
     `UserError`: segments shorter than a window, a batch that the processes cannot share equally.
 
     >>> streams = Streams(TokenSet(np.arange(12), np.array([0, 3]), 11), batch_size=2, window=4)
@@ -43,7 +48,14 @@ class Streams(Iterator[Window]):
     """
 
     def __init__(
-        self, tokenset: TokenSet, batch_size: int, window: int, rank: int = 0, world: int = 1, resets: bool = True
+        self,
+        tokenset: TokenSet,
+        batch_size: int,
+        window: int,
+        rank: int = 0,
+        world: int = 1,
+        resets: bool = True,
+        vary: int | None = None,
     ) -> None:
         if batch_size < 1 or window < 1:
             raise UserError(f"batch of {batch_size} and window of {window}; expected at least 1 of each")
@@ -60,7 +72,8 @@ class Streams(Iterator[Window]):
             )
         self.tokenset = tokenset
         self.window = window
-        self.windows_per_epoch = -(-self.segment // window)
+        self.vary = vary
+        self.windows_per_epoch = math.ceil(self.segment / (window if vary is None else window * (1 - HALVED / 2)))
         self._begins = np.arange(rank * batch_size // world, (rank + 1) * batch_size // world) * self.segment
         self._document_resets = resets
         self._position = 0
@@ -73,7 +86,7 @@ class Streams(Iterator[Window]):
 
     def __next__(self) -> Window:
         """The next ``window`` steps of every row, fewer at the end of an epoch."""
-        steps = min(self.window, self.segment - self._position)
+        steps = min(self._drawn(), self.segment - self._position)
         begins = self._begins + self._position
         rows = np.stack([self.tokenset.tokens[begin : begin + steps + 1] for begin in begins])
         resets = np.zeros((steps, len(begins)), bool)
@@ -83,6 +96,14 @@ class Streams(Iterator[Window]):
         self._advance(steps)
         ids = torch.from_numpy(rows.T.astype(np.int64))
         return Window(ids[:-1], ids[1:], torch.from_numpy(resets))
+
+    def _drawn(self) -> int:
+        """The steps of the next window; drawn from its place, so that nothing has to be remembered."""
+        if self.vary is None:
+            return self.window
+        draw = np.random.default_rng((self.vary, self._epochs, self._position))
+        around = self.window / (1 + (draw.random() < HALVED))
+        return max(FEWEST_STEPS, round(draw.normal(around, SIGMA)))
 
     def state_dict(self) -> dict[str, int]:
         """Where the next window begins; the same for every rank."""

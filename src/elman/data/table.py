@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import UserError, nearest
 
@@ -49,6 +50,21 @@ class Table:
             raise UserError(f"{self.name} has no column {name!r}; {nearest(name, list(self.columns)[:MOST_NAMED])}")
         return self.columns[name]
 
+    def numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Columns as numbers, (records, columns); `UserError` with the place of a value that is none."""
+        numbers = np.empty((len(self), len(names)))
+        for k, name in enumerate(names):
+            for record, value in enumerate(self.column(name)):
+                try:
+                    numbers[record, k] = value
+                except (TypeError, ValueError):
+                    raise UserError(f"{self.place(record, name)} is {value!r}; expected a number") from None
+        return numbers
+
+    def described(self) -> str:
+        """Its columns in words."""
+        return f"the columns {', '.join(map(repr, list(self.columns)[:12]))}"
+
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """The columns that the names stand for, in the order of the names; ``*`` stands for any letters.
 
@@ -71,35 +87,48 @@ def read_table(path: str | Path, encoding: str = "utf-8") -> Table:
       be quoted and may then hold line ends; blank lines are skipped.
     - .jsonl, .ndjson: one JSON object a line; a name that a line lacks is None there.
     - .txt: ``label<TAB>text`` a line, or texts alone; columns "label" and "text".
-    - .npz: arrays x (n, ...), y (n,) and lengths (n,), the last two where there are any; columns "x" and "y", x cut to
-      its lengths.
+    - .npz: arrays x (n, ...), y (n,) or (n, T) and lengths (n,), the last two where there are any; columns "x" and
+      "y", x and a y of several axes cut to their lengths.
 
     A byte-order mark is read over. `UserError`: no such file, an ending or encoding not known, no records, a row with
     another number of fields, broken quotes or JSON, with the row.
     """
     if str(path) == "-":
-        return _lines("standard input", _decoded("standard input", sys.stdin.buffer.read(), encoding))
-    path = Path(path).expanduser()
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    zipped = suffixes[-1:] == [".gz"]
-    kind = (suffixes[:-1] if zipped else suffixes)[-1:]
-    if not kind or kind[0] not in _READERS:
-        raise UserError(f"{path} ends in none of {', '.join(_READERS)}; rename the file or convert it")
-    try:
-        data = gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
-    except (OSError, EOFError) as error:
-        what = getattr(error, "strerror", None) or "it is no whole gzip file"
-        raise UserError(f"cannot read {path}: {what}; check the name") from error
-    if kind[0] == ".npz":
-        table = _arrays(path.name, data)
-    else:
-        table = _READERS[kind[0]](path.name, _decoded(path.name, data, encoding))
+        return _lines("standard input", decoded("standard input", sys.stdin.buffer.read(), encoding))
+    kind, data = read_file(path, READABLE)
+    name = Path(path).name
+    table = _arrays(name, data) if kind == ".npz" else _READERS[kind](name, decoded(name, data, encoding))
     if not len(table):
         raise UserError(f"{path} holds no examples; expected at least one row")
     return table
 
 
-def _decoded(name: str, data: bytes, encoding: str) -> str:
+def read_file(path: str | Path, endings: Sequence[str]) -> tuple[str, bytes]:
+    """The ending of a file, one of those given, and its bytes; of a file with .gz after the ending its contents.
+
+    `UserError`: no such file, another ending, a broken gzip file.
+    """
+    path = Path(path).expanduser()
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    zipped = suffixes[-1:] == [".gz"]
+    kind = (suffixes[:-1] if zipped else suffixes)[-1:]
+    if not kind or kind[0] not in endings:
+        raise UserError(f"{path} ends in none of {', '.join(endings)}; rename the file or convert it")
+    try:
+        return kind[0], gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
+    except (OSError, EOFError) as error:
+        what = getattr(error, "strerror", None) or "it is no whole gzip file"
+        raise UserError(f"cannot read {path}: {what}; check the name") from error
+
+
+def decoded(name: str, data: bytes, encoding: str) -> str:
+    r"""The text of a file; `UserError` with its name and the row where it cannot be decoded.
+
+    >>> decoded("a.txt", b"caf\xe9", "utf-8")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: a.txt is not utf-8 text: byte 3 (0xe9) in row 1 cannot be decoded; give its encoding, ...
+    """
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except LookupError as error:
@@ -190,14 +219,17 @@ def _arrays(name: str, data: bytes) -> Table:
     if "x" not in arrays:
         raise UserError(f"{name} has no array 'x'; it has {', '.join(map(repr, arrays))}; expected x, y and lengths")
     x = arrays["x"]
-    for key, axes in (("x", x.ndim), ("y", 1), ("lengths", 1)):
-        if key in arrays and (arrays[key].ndim != max(axes, 1) or len(arrays[key]) != len(x)):
+    for key, most in (("x", x.ndim), ("y", 2), ("lengths", 1)):
+        if key in arrays and (not 1 <= arrays[key].ndim <= most or len(arrays[key]) != len(x)):
             raise UserError(f"{name}: array {key!r} is {arrays[key].shape}; expected one entry an example")
     columns: dict[str, Sequence[Any]] = {"x": x}
-    if "lengths" in arrays:
-        columns["x"] = [each[:length] for each, length in zip(x, arrays["lengths"].tolist(), strict=True)]
     if "y" in arrays:
         columns["y"] = arrays["y"].tolist()
+    if "lengths" in arrays:
+        for key in ("x", "y"):
+            if key in arrays and arrays[key].ndim > 1:
+                ends = zip(columns[key], arrays["lengths"].tolist(), strict=True)
+                columns[key] = [each[:length] for each, length in ends]
     return Table(name, columns, range(len(x)))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import functools
+import gzip
 import hashlib
 import io
 import os
 import re
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ BREAK_WITHIN = 4096
 
 @dataclass(frozen=True)
 class Document:
-    """One text: a UTF-8 file read in pieces, CRLF as LF, without byte-order mark, lower-cased if asked.
+    """One text: a UTF-8 file (.gz too) read in pieces, CRLF as LF, without byte-order mark, lower-cased if asked.
 
     ``identity`` tells this very text from any other (path, size and time of change, or a digest).
     """
@@ -144,9 +146,12 @@ def _decoded(path: Path, name: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     offset = 0
-    with open(path, "rb") as file:
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
         while True:
-            block = file.read(BLOCK)
+            try:
+                block = file.read(BLOCK)
+            except (OSError, EOFError, zlib.error) as error:
+                raise UserError(f"cannot read '{name}': {error}") from error
             held = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(block, final=not block)

@@ -1,8 +1,10 @@
-"""Text from a language model: streaming state, samplers, beam search. It works on token ids."""
+"""Text from a language model or a decoder: streaming state, samplers, beam search. It works on token ids."""
 
 from .beam import Hypothesis as Hypothesis
 from .beam import beam_search as beam_search
 from .beam import penalty as penalty
+from .decode import beam_decode as beam_decode
+from .decode import draw_decode as draw_decode
 from .generate import STOPPED as STOPPED
 from .generate import generate as generate
 from .generate import stream_tokens as stream_tokens

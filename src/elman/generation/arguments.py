@@ -66,3 +66,15 @@ def is_number(value: object) -> bool:
     (True, False, False, False)
     """
     return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+def check_finite(logits: Tensor) -> None:
+    """Raises UserError where a logit is infinite or not a number: the model has diverged.
+
+    >>> check_finite(torch.tensor([0.0, -3.0]))
+    """
+    if not logits.isfinite().all():
+        raise UserError(
+            "the model's logits are not finite: it diverged in training; "
+            "use an earlier checkpoint, or train again with a smaller learning rate or clipped gradients"
+        )

@@ -98,7 +98,7 @@ def beam_search(
                 sequences.append(sequence)
                 totals.append(log_prob)
         done.sort(key=lambda hypothesis: -hypothesis.score)
-        if not rows or _settled(done, n_best, totals[0] / penalty(length, length_penalty)):
+        if not rows or settled(done, n_best, totals[0] / penalty(length, length_penalty)):
             break
         live, log_probs = sequences, torch.tensor(totals, dtype=torch.float64)
         stream.select(rows)
@@ -106,5 +106,10 @@ def beam_search(
     return done[:n_best]
 
 
-def _settled(done: list[Hypothesis], n_best: int, bound: float) -> bool:
+def settled(done: list[Hypothesis], n_best: int, bound: float) -> bool:
+    """Whether the n best of ``done``, best first, can no longer be beaten by what scores ``bound`` at most.
+
+    >>> settled([Hypothesis((0,), -1.0, -1.0, True)], 1, -2.0)
+    True
+    """
     return len(done) >= n_best and done[n_best - 1].score >= bound

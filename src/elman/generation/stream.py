@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..initialisation import truncated_normal_
 from ..streaming import listener
 from ..structure import State, describe, leaves, map_leaves
-from .arguments import is_number
+from .arguments import check_finite, is_number
 
 PIECE = 512
 """Longest run of steps fed in one call, so that the logits of a long prompt, (T, B, V), never stand in memory whole."""
@@ -128,11 +128,7 @@ class TokenStream:
             expected = ", ".join(map(str, [*piece.shape, "V"]))
             raise UserError(f"the net gave logits of shape {tuple(logits.shape)}; expected ({expected}), time first")
         last: Tensor = logits[-1]
-        if not last.isfinite().all():
-            raise UserError(
-                "the model's logits are not finite: it diverged in training; "
-                "use an earlier checkpoint, or train again with a smaller learning rate or clipped gradients"
-            )
+        check_finite(last)
         return last
 
     def step(self, ids: Tensor) -> Tensor:

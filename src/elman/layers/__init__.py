@@ -4,6 +4,7 @@ from .convolutional import ConvLSTM1d as ConvLSTM1d
 from .convolutional import ConvLSTM2d as ConvLSTM2d
 from .convolutional import ConvLSTM3d as ConvLSTM3d
 from .recurrent import Recurrent as Recurrent
+from .sweeps import Sweeps as Sweeps
 from .wrappers import Attention as Attention
 from .wrappers import Dropout as Dropout
 from .wrappers import Highway as Highway

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -18,6 +17,7 @@ from ..engine.steps import default_state
 from ..errors import UserError, nearest
 from ..initialisation import truncated_normal_
 from ..structure import State, leaves, map_leaves, rebuild
+from .dropping import drop_units
 
 CellMaker = str | type[Cell] | Callable[[int, int], nn.Module]
 """A cell's name, a ``Cell`` subclass, or a function of (input_size, hidden_size) that makes a cell."""
@@ -48,6 +48,7 @@ class Recurrent(nn.Module):
         bidirectional: also run each layer backwards, with weights of its own.
         merge: how the two directions' outputs become one: "concat" (default), "sum", "mean" or "mul".
         dropout: probability of dropping an output between two layers, in training.
+        locked: drop the same units of a row at all steps of a call.
         batch_first: x and y are (B, T, ...).
         initial_state: "zeros", "trained" (one vector a state, learned), or the sigma of noise (truncated normal) drawn
             whenever a sequence starts without a state.
@@ -74,6 +75,7 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         merge: str = "concat",
         dropout: float = 0.0,
+        locked: bool = False,
         batch_first: bool = False,
         initial_state: str | float = "zeros",
         init: str = "torch",
@@ -88,6 +90,7 @@ class Recurrent(nn.Module):
             layers.append(tuple(_make(maker, input_size, size, cell_options) for _ in range(1 + bidirectional)))
             input_size = _merged_size(layers[-1], merge)
         self._setup(layers, merge, dropout, batch_first, initial_state)
+        self.locked = locked
 
     @classmethod
     def from_cells(
@@ -151,6 +154,7 @@ class Recurrent(nn.Module):
         self.layers = nn.ModuleList(nn.ModuleList(layer) for layer in layers)
         self.merge = merge
         self.dropout = dropout
+        self.locked = False
         self.batch_first = batch_first
         self.start = initial_state
         self.starts: nn.ParameterList | None = None
@@ -206,7 +210,7 @@ class Recurrent(nn.Module):
         every: list[State] = []
         for depth, layer in enumerate(self.layers):
             if depth and self.dropout:
-                y = F.dropout(y, self.dropout, self.training)
+                y = drop_units(y, self.dropout, self.training, self.locked)
             y, state, history = run_layer(
                 tuple(layer),  # type: ignore[arg-type]
                 (y, *extras) if extras else y,

@@ -13,6 +13,8 @@ from ..errors import UserError, nearest
 from ..initialisation import start_linear
 from ..layers import Recurrent
 from ..layers.recurrent import CellMaker
+from .embedding import TokenEmbedding
+from .frames import frame_encoder
 from .pooling import POOLINGS, Pooling
 
 
@@ -27,13 +29,14 @@ class ClassifierNet(nn.Module):
         cell, hidden_size, num_layers: as in ``elman.Recurrent``.
         vocab_size: token types of ids; None for numbers.
         features: numbers a step, F; None for ids.
+        frames: "cnn" sends every step of numbers through a ``FrameEncoder`` first; None feeds them as they are.
+        frame_shape: height, width and, where there are several, channels of such a step.
+        frame_size: features of a frame's vector.
         bidirectional: also read from the end to the start; the outputs of both are concatenated.
         embedding_size: features of a token's vector.
         pooling: how T outputs become one, see ``elman.models.pooling``: "last", "mean", "max" or "attention".
         dropout: probability of dropping, on the embedded input, between layers and before the scores.
-        word_dropout: probability, in training, that a token is read as the type ``unknown_id`` (Iyyer et al. 2015
-            leave words out; read as unknown they also teach the vector of unknown words).
-        unknown_id: the type that stands for unseen tokens; None leaves the whole vector zero instead.
+        word_dropout, unknown_id: as in ``TokenEmbedding``.
         init: start of cells, embedding and output layer alike, see ``elman.Cell``.
         **cell_options: options of the cells; ``device`` and ``dtype`` are for the whole net.
 
@@ -53,6 +56,9 @@ class ClassifierNet(nn.Module):
         *,
         vocab_size: int | None = None,
         features: int | None = None,
+        frames: str | None = None,
+        frame_shape: Sequence[int] = (),
+        frame_size: int = 64,
         bidirectional: bool = False,
         embedding_size: int = 64,
         pooling: str = "last",
@@ -71,12 +77,16 @@ class ClassifierNet(nn.Module):
             if not 0 <= value < 1:
                 raise UserError(f"{name}={value}; give the probability of dropping, 0 or more and below 1")
         self.dropout = dropout
-        self.word_dropout = word_dropout
-        self.unknown_id = unknown_id
         place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
-        self.embedding = None if vocab_size is None else nn.Embedding(vocab_size, embedding_size, **place)
-        inputs = features if vocab_size is None else embedding_size
-        assert inputs is not None
+        self.embedding = None
+        if vocab_size is not None:
+            self.embedding = TokenEmbedding(
+                vocab_size, embedding_size, word_dropout=word_dropout, unknown_id=unknown_id, **place
+            )
+        inputs = features or embedding_size
+        self.frames = frame_encoder(frames, frame_shape, frame_size, **place)
+        if self.frames is not None:
+            inputs = frame_size
         self.recurrent = Recurrent(
             cell, inputs, hidden_size, num_layers, bidirectional=bidirectional, init=init, **cell_options
         )
@@ -99,14 +109,6 @@ class ClassifierNet(nn.Module):
         return self.pooling(y, lengths)
 
     def _vectors(self, x: Tensor) -> Tensor:
-        if self.embedding is None:
-            return x
-        dropped = None
-        if self.training and self.word_dropout:
-            dropped = torch.rand(x.shape, device=x.device) < self.word_dropout
-            if self.unknown_id is not None:
-                x = x.masked_fill(dropped, self.unknown_id)
-        vectors = self.embedding(x)
-        if dropped is not None and self.unknown_id is None:
-            vectors = vectors.masked_fill(dropped.unsqueeze(-1), 0.0)
-        return F.dropout(vectors, self.dropout, self.training)
+        if self.embedding is not None:
+            return F.dropout(self.embedding(x), self.dropout, self.training)
+        return x if self.frames is None else F.dropout(self.frames(x), self.dropout, self.training)

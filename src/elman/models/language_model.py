@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..initialisation import start_linear
-from ..layers import Recurrent
+from ..layers import Recurrent, WeightDrop
+from ..layers.dropping import drop_units
 from ..layers.recurrent import CellMaker
 from ..structure import State
 
@@ -31,11 +32,18 @@ class LanguageNet(nn.Module):
             the output size of the last layer.
         dropout: probability of dropping, on the embedded input (not on one-hot input), between layers and before the
             output layer.
+        input_dropout, output_dropout: probabilities for the embedded input and before the output layer alone.
+        embedding_dropout: probability of dropping a whole type from the embedding, for a call.
+        weight_drop: probability of dropping a recurrent weight, for a call, see ``elman.layers.WeightDrop``.
+        locked: drop the same features of a row at all steps of a call.
+        activation_penalty, change_penalty: alpha and beta of the activation regularisation of Merity et al. 2017,
+            arXiv:1708.01009: in training ``penalty`` is alpha times the mean square of the last layer's output after
+            dropout, plus beta times that of its changes from step to step before dropout, for the loss to add.
         initial_state: as in ``elman.Recurrent``.
         init: start of cells, embedding and output layer alike, see ``elman.Cell``.
         **cell_options: options of the cells; ``device`` and ``dtype`` are for the whole net.
 
-    Raises ``UserError`` for tied weights whose sizes do not fit.
+    Raises ``UserError`` for tied weights whose sizes do not fit, and for dropout of an input that is one-hot.
 
     >>> import torch
     >>> net = LanguageNet(10, "gru", hidden_size=8)
@@ -54,6 +62,13 @@ class LanguageNet(nn.Module):
         embedding_size: int | None = None,
         tied: bool = False,
         dropout: float = 0.0,
+        input_dropout: float | None = None,
+        output_dropout: float | None = None,
+        embedding_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        locked: bool = False,
+        activation_penalty: float = 0.0,
+        change_penalty: float = 0.0,
         initial_state: str | float = "zeros",
         init: str = "torch",
         **cell_options: Any,
@@ -61,8 +76,15 @@ class LanguageNet(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise UserError(f"dropout={dropout}; give the probability of dropping, 0 or more and below 1")
+        if embedding_size is None and (input_dropout or embedding_dropout):
+            raise UserError("one-hot vectors are not dropped; give an embedding_size, or no dropout of the input")
         self.vocab_size = vocab_size
-        self.dropout = dropout
+        self.input_dropout = dropout if input_dropout is None else input_dropout
+        self.output_dropout = dropout if output_dropout is None else output_dropout
+        self.embedding_dropout = embedding_dropout
+        self.locked = locked
+        self.activation_penalty, self.change_penalty = activation_penalty, change_penalty
+        self.penalty: Tensor | None = None
         place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
         self.embedding = None if embedding_size is None else nn.Embedding(vocab_size, embedding_size, **place)
         self.recurrent = Recurrent(
@@ -70,12 +92,16 @@ class LanguageNet(nn.Module):
             vocab_size if embedding_size is None else embedding_size,
             hidden_size,
             num_layers,
+            locked=locked,
             initial_state=initial_state,
             init=init,
             **cell_options,
         )
         # Set here: given to a stack of one layer it warns that nothing is dropped, but this net drops around the stack.
         self.recurrent.dropout = dropout
+        if weight_drop:
+            for cells in self.recurrent.layers:
+                cells[0] = WeightDrop(cells[0], weight_drop)  # type: ignore[index, operator]
         self.head = nn.Linear(self.recurrent.output_size, vocab_size, **place)
         for layer in (self.embedding, self.head):
             if layer is not None:
@@ -97,6 +123,24 @@ class LanguageNet(nn.Module):
         self, x: Tensor, states: Sequence[State] | None = None, *, resets: Tensor | None = None
     ) -> tuple[Tensor, tuple[State, ...]]:
         # Without an embedding the ids go on as they are: a cell reads them as one-hot vectors.
-        inputs = x if self.embedding is None else F.dropout(self.embedding(x), self.dropout, self.training)
-        y, after = self.recurrent(inputs, states, resets=resets)
-        return self.head(F.dropout(y, self.dropout, self.training)), after
+        y, after = self.recurrent(x if self.embedding is None else self._embedded(x), states, resets=resets)
+        dropped = drop_units(y, self.output_dropout, self.training, self.locked)
+        self.penalty = self._penalty(y, dropped) if self.training else None
+        return self.head(dropped), after
+
+    def _embedded(self, x: Tensor) -> Tensor:
+        """(T, B, E) of ids (T, B), with types and features dropped."""
+        assert self.embedding is not None
+        vectors = self.embedding(x)
+        if self.training and self.embedding_dropout:
+            kept = F.dropout(vectors.new_ones(self.vocab_size, 1), self.embedding_dropout)
+            vectors = vectors * kept[x]
+        return drop_units(vectors, self.input_dropout, self.training, self.locked)
+
+    def _penalty(self, y: Tensor, dropped: Tensor) -> Tensor | None:
+        parts = []
+        if self.activation_penalty:
+            parts.append(self.activation_penalty * dropped.square().mean())
+        if self.change_penalty and len(y) > 1:
+            parts.append(self.change_penalty * (y[1:] - y[:-1]).square().mean())
+        return sum(parts[1:], parts[0]) if parts else None

@@ -1,10 +1,9 @@
-"""Classification as an estimator: one label for a text, a list of tokens or a sequence of numbers."""
+"""Classification as an estimator: one label for a text, a sequence of numbers, an image, a recording or a clip."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -15,15 +14,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
-from ..data import Batches, Encoder, Labels, Sequences, as_sequences, by_length, hold_out, pad, read_table
+from ..data import Batches, Encoder, Labels, Sequences, by_length, hold_out, pad
+from ..data.images import moved_about
 from ..data.labels import plain_label
-from ..data.sequences import Kind
-from ..data.table import READABLE, Table
 from ..errors import UserError
 from ..models import ClassifierNet
 from .classify_settings import ClassifierSettings
 from .confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
+from .examples import ENDINGS, Examples, examples_of
 from .sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from .sources import is_file, is_path, pair
 
 EVALUATION_ROWS = 128
 SHOWN = 60  # characters of an example in a line of output
@@ -37,23 +37,16 @@ class Batch(NamedTuple):
     targets: Tensor
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Examples, their labels and groups where there are any, and where a label stands."""
-
-    inputs: Sequences
-    labels: Sequence[Any] | None
-    groups: Sequence[Any] | None = None
-    label_place: Callable[[int], str] | None = None
-
-
 class Classifier(SequenceEstimator):
     """A recurrent classifier of any cell: ``fit``, ``predict``, ``predict_proba``, ``score``, ``evaluate``.
 
     Takes every option of ``ClassifierSettings`` by name; ``elman train classify --help`` explains each. X may be a list
     of texts, lists of tokens, an array (n, T) or (n, T, F), a list of arrays (T_i,) or (T_i, F) of unequal length, a
-    column of pandas, or the name of a file. After ``fit`` or ``load`` there are also ``labels_``, ``encoder_`` and
-    ``classes_``. scikit-learn's ``clone``, ``cross_val_score`` and searches work.
+    column of pandas, or the name of a file or folder. Images are (n, height, width) or (n, height, width, C), which the
+    option ``read_as`` turns into sequences, clips (n, T, height, width) or (n, T, height, width, C), for which there is
+    ``frames="cnn"``; recordings are .wav files, or what ``elman.data.log_mel`` makes of samples. After ``fit`` or
+    ``load`` there are also ``labels_``, ``encoder_`` and ``classes_``. scikit-learn's ``clone``, ``cross_val_score``
+    and searches work.
 
     >>> texts = ["a fine film", "a dull film", "fine work", "dull work"] * 4
     >>> model = Classifier(cell="rnn", hidden_size=8, steps=30, learning_rate=0.02, min_count=0, threads=1)
@@ -70,6 +63,8 @@ class Classifier(SequenceEstimator):
       elman train classify --data questions.txt --cell gru --bidirectional --dropout 0.5 --minutes 5
       elman train classify --data names.csv --tokens char --best f1 --class-weight balanced
       elman train classify --data digits.csv --input 'pixel*' --step-size 8
+      elman train classify --data train-images-idx3-ubyte.gz --read-as patches --shift 2
+      elman train classify --data FOLDER --rate 8000   (FOLDER/label/*.wav)
       elman train classify --resume runs/classify-gru-1 --epochs 40
     """
     settings_: ClassifierSettings
@@ -107,10 +102,10 @@ class Classifier(SequenceEstimator):
         """
         settings: ClassifierSettings = self._begin(self._options_with(X, valid))
         train, held = self._split(X, y, groups, valid)
-        self._kept_in_file = all(part is None or _is_path(part) for part in (X, valid))
+        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
         self.labels_ = Labels.learned(train.labels or (), train.label_place)
         self.encoder_ = _learned_encoder(settings, train.inputs)
-        inputs, targets = self.encoder_(train.inputs), self.labels_.encode(train.labels or (), train.label_place)
+        targets = self.labels_.encode(train.labels or (), train.label_place)
         kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
         net = self._build()
         weights = self._class_weights(targets)
@@ -120,8 +115,11 @@ class Classifier(SequenceEstimator):
             weight = None if weights is None else weights.to(scores)
             return F.cross_entropy(scores, batch.targets, weight)
 
+        shift, inputs = settings.images.shift, self.encoder_(train.inputs)
+
         def collate(rows: NDArray[np.int64]) -> Batch:
-            return Batch(*pad([inputs[row] for row in rows]), torch.from_numpy(targets[rows]))
+            each = self.encoder_(moved_about(train.inputs[rows], shift)) if shift else [inputs[row] for row in rows]
+            return Batch(*pad(each), torch.from_numpy(targets[rows]))
 
         batches = Batches([len(each) for each in inputs], settings.machine.batch_size, collate, settings.training.seed)
         lesson = Lesson(
@@ -145,7 +143,7 @@ class Classifier(SequenceEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of every label for every example, (n, C), columns as in ``classes_``."""
         self._require_net()
-        return np.exp(_log_probabilities(self.net, self.encoder_(self._inputs(X))))
+        return np.exp(_log_probabilities(self.net, self.encoder_(self._new(X).inputs)))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest label of every example, (n,)."""
@@ -168,7 +166,7 @@ class Classifier(SequenceEstimator):
         if X is None:
             inputs, targets = self._validation_part()
         else:
-            given = self._examples(X, y, strict=True, kind=self.encoder_.kind)
+            given = examples_of(X, y, self.settings_, strict=True, kind=self.encoder_.kind)
             inputs, targets = self.encoder_(given.inputs), self.labels_.encode(given.labels or (), given.label_place)
         scores = _log_probabilities(self.net, inputs)
         confusion = confusion_matrix(targets, scores.argmax(1), len(self.labels_))
@@ -198,7 +196,7 @@ class Classifier(SequenceEstimator):
         if not sources:
             raise UserError("nothing to predict; give a file, a text in quotes, or - for standard input")
         for source in sources:
-            examples = self._examples(source, kind=self.encoder_.kind) if _is_file(source) else self._one_text(source)
+            examples = self._new(source) if self._is_source(source) else self._one_text(source)
             for i, probabilities in enumerate(np.exp(_log_probabilities(self.net, self.encoder_(examples.inputs)))):
                 best = np.argsort(-probabilities, kind="stable")[:top]
                 likely = {str(self.labels_.names[k]): round(float(probabilities[k]), 4) for k in best}
@@ -232,6 +230,9 @@ class Classifier(SequenceEstimator):
             len(self.labels_),
             vocab_size=encoder.vocab_size or None,
             features=encoder.features or None,
+            frames=net.frames,
+            frame_shape=encoder.shape,
+            frame_size=net.frame_size,
             bidirectional=net.bidirectional,
             embedding_size=net.embedding_size,
             pooling=net.pooling,
@@ -261,7 +262,7 @@ class Classifier(SequenceEstimator):
 
     def _options_with(self, X: Any, valid: Any) -> Mapping[str, Any]:
         """The options, with the files that ``fit`` was given in place of those it was made with."""
-        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if _is_path(each)}
+        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
         return {**self.get_params(), **given}
 
     def _split(self, X: Any, y: Any, groups: Any, valid: Any) -> tuple[Examples, Examples]:
@@ -270,18 +271,17 @@ class Classifier(SequenceEstimator):
         X = place.data if X is None else X
         if X is None:
             raise UserError("there is nothing to train on; name a file with data= (--data FILE), or give fit(X, y)")
-        given = self._examples(X, y, strict=True, groups=groups)
+        given = examples_of(X, y, self.settings_, strict=True, groups=groups)
         valid = place.valid if valid is None else valid
         if valid is not None:
-            pair = (valid, None) if _is_path(valid) else _pair(valid)
-            held = self._examples(*pair, strict=True, kind=given.inputs.kind)
+            held = examples_of(*pair(valid), self.settings_, strict=True, kind=given.inputs.kind)
             return given, held
         plain = [plain_label(label, row, given.label_place) for row, label in enumerate(given.labels or ())]
         if given.groups is None:
             parts = hold_out(len(plain), place.valid_share, labels=plain, seed=seed)
         else:
             parts = hold_out(len(plain), place.valid_share, groups=given.groups, seed=seed)
-        train, held = (_part(given, rows) for rows in parts)
+        train, held = (given[rows] for rows in parts)
         return train, held
 
     def _validation_part(self) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
@@ -292,77 +292,25 @@ class Classifier(SequenceEstimator):
             self._kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
         return self._kept
 
-    def _inputs(self, X: Any) -> Sequences:
-        return self._examples(X, kind=self.encoder_.kind).inputs
+    def _new(self, X: Any) -> Examples:
+        """Examples to predict."""
+        return examples_of(X, None, self.settings_, kind=self.encoder_.kind)
+
+    def _is_source(self, source: str) -> bool:
+        """Whether it names a file, or a folder where the model reads what folders hold."""
+        return is_file(source, ENDINGS) or (self.encoder_.kind == "numbers" and Path(source).is_dir())
 
     def _one_text(self, text: str) -> Examples:
         if self.encoder_.kind == "numbers":
-            raise UserError(f"{text!r} is no file, and this model reads numbers; give a file: {', '.join(READABLE)}")
+            raise UserError(f"{text!r} is no file, and this model reads numbers; give a file: {', '.join(ENDINGS)}")
         words = text.split() if self.encoder_.kind == "tokens" else text
-        return self._examples([words], kind=self.encoder_.kind)
-
-    def _examples(
-        self, X: Any, y: Any = None, *, strict: bool = False, kind: Kind | None = None, groups: Any = None
-    ) -> Examples:
-        """``strict``: for training and evaluation, where labels must be there and no input of a file may be empty;
-        ``kind``: what the examples must be, where that is known.
-        """
-        if _is_path(X):
-            if y is not None:
-                raise UserError(f"X is the file {str(X)!r}, which holds the labels; leave y out")
-            if groups is not None:
-                raise UserError(
-                    f"X is the file {str(X)!r}; name its column of groups with group=, and leave groups out"
-                )
-            return self._from_file(str(X), strict, kind)
-        inputs = as_sequences(X, step_size=self.settings_.examples.step_size, kind=kind)
-        for name, values in (("y", y), ("groups", groups)):
-            if values is not None and len(values) != len(inputs):
-                raise UserError(f"X has {len(inputs)} examples, {name} has {len(values)}; expected one for each")
-        if strict and y is None:
-            raise UserError("y is missing; give a label for every example of X")
-        return Examples(inputs, None if y is None else _flat(y), None if groups is None else _flat(groups))
-
-    def _from_file(self, path: str, strict: bool, kind: Kind | None) -> Examples:
-        options = self.settings_.examples
-        table = read_table(path, options.encoding)
-        label = options.label
-        # Lines of label and text have names of their own, whatever those of the file trained on.
-        if label is None or list(table.columns) == ["label", "text"]:
-            label = next((name for name in ("label", "y", "class") if name in table.columns), None)
-        if strict and label is None:
-            raise UserError(f"{table.name} has no column 'label', but {_columns(table)}; name it with label= (--label)")
-        labels = None
-        if label is not None and (strict or label in table.columns):
-            labels = [each.strip() if isinstance(each, str) else each for each in table.column(label)]
-        groups = table.column(options.group) if strict and options.group else None
-        columns = _input_columns(table, options.input, {label, options.group})
-        if len(columns) == 1 and not _all_numbers(table.columns[columns[0]]):
-            values: Any = table.column(columns[0])
-            if strict:
-                _refuse_empty(table, columns[0])
-            values = ["" if value is None else value for value in values]
-        else:
-            values = _numeric(table, columns)
-        inputs = as_sequences(
-            values,
-            lambda i: table.place(i, columns[0] if len(columns) == 1 else None),
-            step_size=options.step_size,
-            kind=kind,
-        )
-        return Examples(inputs, labels, groups, lambda i: table.place(i, label))
+        return self._new([words])
 
     def __sklearn_tags__(self) -> Any:
-        tags = importlib.import_module("sklearn.utils")
-        return tags.Tags(
-            estimator_type="classifier",
-            target_tags=tags.TargetTags(required=True),
-            classifier_tags=tags.ClassifierTags(),
-            input_tags=tags.InputTags(string=True, three_d_array=True),
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net")
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.target_tags.required = "classifier", True
+        tags.classifier_tags = importlib.import_module("sklearn.utils").ClassifierTags()
+        return tags
 
 
 _JUDGES: dict[str, Callable[[Mapping[str, float]], Any]] = {
@@ -396,7 +344,7 @@ def _numbers(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[st
 
 
 def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder:
-    options = settings.examples
+    options, images = settings.examples, settings.images
     return Encoder.learned(
         inputs,
         tokens=options.tokens,
@@ -406,83 +354,10 @@ def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder
         min_count=options.min_count,
         max_types=options.max_types,
         vocab_size=options.vocab_size,
+        read_as=images.read_as,
+        patch=images.patch,
+        stride=images.stride,
     )
-
-
-def _part(examples: Examples, rows: NDArray[np.int64]) -> Examples:
-    labels, place = examples.labels or (), examples.label_place
-    return Examples(
-        examples.inputs[rows],
-        [labels[row] for row in rows],
-        None,
-        None if place is None else lambda i: place(int(rows[i])),
-    )
-
-
-def _is_path(X: Any) -> bool:
-    return isinstance(X, str | Path)
-
-
-def _is_file(source: str) -> bool:
-    """Whether a source of ``elman predict`` is a file: by its ending, so that a misspelt name is not read as a text."""
-    named = source.lower().removesuffix(".gz").endswith(READABLE)
-    return source == "-" or (named and (Path(source).exists() or " " not in source.strip()))
-
-
-def _pair(valid: Any) -> tuple[Any, Any]:
-    if not isinstance(valid, tuple | list) or len(valid) != 2:
-        raise UserError("valid is neither a file nor a pair; give (X, y)")
-    return valid[0], valid[1]
-
-
-def _flat(values: Any) -> list[Any]:
-    """Labels as a plain list, from a list, an array, a tensor or a column."""
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    array = np.asarray(values, object) if isinstance(values, list | tuple) else np.asarray(values)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise UserError(f"y is {array.shape}; expected one label an example, (n,)")
-    return list(array.tolist())
-
-
-def _columns(table: Table) -> str:
-    return f"the columns {', '.join(map(repr, list(table.columns)[:12]))}"
-
-
-def _input_columns(table: Table, named: str | Sequence[str] | None, others: set[str | None]) -> list[str]:
-    left = [name for name in table.columns if name not in others]
-    if len(left) == 1:
-        return left
-    if named:
-        return table.matching([named] if isinstance(named, str) else named)
-    for name in ("text", "x"):
-        if name in left:
-            return [name]
-    raise UserError(f"{table.name} has {_columns(table)}; name those of the examples with input= (--input)")
-
-
-def _all_numbers(column: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in column)
-
-
-def _refuse_empty(table: Table, column: str) -> None:
-    for record, value in enumerate(table.columns[column]):
-        if value is None or (isinstance(value, str) and not value.strip()):
-            raise UserError(f"{table.place(record, column)} is empty; fill it in or take the row out")
-
-
-def _numeric(table: Table, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Columns as numbers, (n, columns)."""
-    numbers = np.empty((len(table), len(columns)))
-    for k, name in enumerate(columns):
-        for record, value in enumerate(table.column(name)):
-            try:
-                numbers[record, k] = value
-            except (TypeError, ValueError):
-                raise UserError(f"{table.place(record, name)} is {value!r}; expected a number") from None
-    return numbers
 
 
 def _shown(inputs: Sequences, i: int) -> str:

@@ -29,11 +29,8 @@ def groups(settings: type) -> dict[str, type]:
 
 def defaults(settings: type) -> dict[str, Any]:
     """Every option of all groups with its default, by its own name; names are unique across groups."""
-    return {
-        option.name: getattr(group(), option.name)
-        for group in groups(settings).values()
-        for option in dataclasses.fields(group)
-    }
+    made = [group() for group in groups(settings).values()]
+    return {option.name: getattr(group, option.name) for group in made for option in dataclasses.fields(group)}
 
 
 def settings_from(kind: type[T], options: Mapping[str, Any], origin: str = "") -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,18 +12,23 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
 
-from ..data import Corpus, Streams, Tokenizer, TokenSet, Window, evaluation_windows, load_corpus, whole_text
+from ..data import Corpus, Streams, Tokenizer, TokenSet, documents, evaluation_windows, load_corpus, whole_text
 from ..errors import UserError
 from ..generation import STOPPED, Sampling, beam_search, stream_tokens
 from ..models import LanguageNet
 from ..tbptt import TBPTT
 from ..training import Result, RunFolder, join, load_weights, train
+from .completion import Completion, before_gap, next_tokens, next_words
 from .estimator import Estimator, options_of, settings_from
 from .runs import cell_names, device_named, new_run_folder, read_settings, write_settings
 from .settings import LanguageModelSettings
+from .sources import is_file
 
 TASK = "language_model"
+NEWLINE = "\n"
 
+WORDS = ("word", "spaced")
+TOP = 5
 EVALUATION_STEPS = 256
 EVALUATION_ROWS = 32
 EVALUATION_SCORES = 1 << 23  # logits held at once; a large vocabulary is judged in shorter windows
@@ -93,7 +98,13 @@ class LanguageModel(Estimator):
             folder = RunFolder(run or new_run_folder(f"lm-{cell_names(settings.net.cells, '-').lower()}", workers))
             corpus = load_corpus(text.data, **_corpus_options(settings), progress=workers.first and not quiet)
             streams = Streams(
-                corpus.train, place.batch_size, place.unroll, workers.rank, workers.world, resets=place.reset_documents
+                corpus.train,
+                place.batch_size,
+                place.unroll,
+                workers.rank,
+                workers.world,
+                resets=place.reset_documents,
+                vary=settings.training.seed if place.vary_unroll else None,
             )
             torch.manual_seed(settings.training.seed)
             net = build_net(settings, corpus.tokenizer.vocab_size).to(workers.device, getattr(torch, place.dtype))
@@ -110,8 +121,13 @@ class LanguageModel(Estimator):
             self.result = train(
                 net,
                 streams,
-                lambda window: tbptt.backward(cross_entropy, *_on(workers.device, window)),
-                lambda: evaluate_net(net, corpus.valid),
+                lambda window: _backward(
+                    tbptt,
+                    net,
+                    [each.to(workers.device) for each in window],
+                    len(window.x) / place.unroll if place.vary_unroll else 1.0,
+                ),
+                lambda: evaluate_net(net, corpus.valid, ranked(corpus.tokenizer)),
                 settings.training,
                 folder,
                 tokens=lambda window: window.y.numel(),
@@ -129,17 +145,19 @@ class LanguageModel(Estimator):
     def evaluate(self, data: str | Path | None = None) -> dict[str, float]:
         """Loss (nats a token), perplexity and bits per character of ``data``, or of what was kept for validation.
 
-        Every document is read once from the start state, every transition counts; ``unigram_bits_per_character`` is
-        what guessing by frequency reaches, where the training text is at hand.
+        A model of words also says how often the right word was among its five likeliest, ``top5_accuracy``. Every
+        document is read once from the start state, every transition counts; ``unigram_bits_per_character`` is what
+        guessing by frequency reaches, where the training text is at hand.
         """
         self._require_net()
         text = self.settings_.text
         if data is not None:
-            return evaluate_net(self.net, whole_text(data, self.tokenizer_, lowercase=text.lowercase))
+            judged = whole_text(data, self.tokenizer_, lowercase=text.lowercase)
+            return evaluate_net(self.net, judged, ranked(self.tokenizer_))
         corpus = load_corpus(text.data, **_corpus_options(self.settings_))
         if corpus.tokenizer.identity != self.tokenizer_.identity:
             raise UserError(f"the text {text.data!r} has changed since training; name the text to evaluate on")
-        return evaluate_net(self.net, corpus.valid) | {
+        return evaluate_net(self.net, corpus.valid, ranked(self.tokenizer_)) | {
             "unigram_bits_per_character": corpus.unigram_bits_per_character()
         }
 
@@ -227,6 +245,40 @@ class LanguageModel(Estimator):
         written_texts = [text.text for text in texts]
         return written_texts[0] if samples == 1 else written_texts
 
+    def complete(self, prompt: str, top: int = 5, *, tokens: bool = False) -> list[Completion]:
+        """The ``top`` likeliest words to come after ``prompt``, each with its probability, the likeliest first.
+
+        A gap ``__`` at the prompt's end stands for the word. Models of words rank their words; models of characters
+        search for whole words letter by letter, also such as finish one that the prompt begins (with ``tokens`` they
+        rank characters); other models rank their tokens. What may not be shown, the unknown word and the end of the
+        text, is left out, so that the probabilities of all words add up to less than one.
+
+        Raises ``UserError`` for a gap elsewhere than at the end, and for characters the model never saw.
+
+        >>> import tempfile
+        >>> lm = LanguageModel(cell="gru", hidden_size=16, steps=3).fit("tales", run=tempfile.mkdtemp(), quiet=True)
+        >>> [len(each.text) for each in lm.complete("Once upon a __", top=3, tokens=True)]
+        [1, 1, 1]
+        """
+        self._require_net()
+        text = before_gap(prompt)
+        ids = encode_prompt(self.tokenizer_, text.lower() if self.settings_.text.lowercase else text)
+        if self.tokenizer_.kind == "char" and not tokens:
+            return next_words(self.net, self.tokenizer_, ids, top)
+        return next_tokens(self.net, self.tokenizer_, ids, top)
+
+    def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
+        """What may come next after each text of ``elman predict`` (files: a text a line), as records and lines."""
+        if not sources:
+            raise UserError('nothing to go on from; give a text in quotes, such as "let\'s meet for __", or a file')
+        for source in sources:
+            texts = _lines(source) if is_file(source, (".txt",)) else [source]
+            for text in texts:
+                found = self.complete(text, top)
+                words = [{"text": word, "probability": round(p, 6)} for word, p in found]
+                shown = [f"{p:8.4f}  {'(line end)' if word == NEWLINE else word.strip()}" for word, p in found]
+                yield {"prompt": text, "next": words}, "\n".join([text, *shown])
+
     def save(self, folder: str | Path) -> None:
         """Writes the model to a folder that ``load`` reads: settings, tokenizer and weights, in a run folder's layout.
 
@@ -309,29 +361,62 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(numbers.flatten(0, 1), targets.flatten())
 
 
+def _backward(tbptt: TBPTT, net: LanguageNet, window: Sequence[Tensor], share: float = 1.0) -> Tensor:
+    """The mean cross entropy of a window; its gradients, the net's penalty with them, count ``share`` times."""
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        found = cross_entropy(logits, targets)
+        return share * (found if net.penalty is None else found + net.penalty)
+
+    total = tbptt.backward(loss, *window) / share
+    penalty, net.penalty = net.penalty, None
+    return total if penalty is None else total - penalty.detach()
+
+
 @torch.no_grad()
-def evaluate_net(net: LanguageNet, tokens: TokenSet) -> dict[str, float]:
+def evaluate_net(net: LanguageNet, tokens: TokenSet, top: int | None = None) -> dict[str, float]:
     """Mean loss over every scored transition of ``tokens``, its exponential, and bits per character, in one pass.
 
-    The state is carried through each document from the start state.
+    The state is carried through each document from the start state. With ``top`` also how often the right token was
+    among that many likeliest.
     """
     device = next(net.parameters()).device
     mode = net.training
     net.eval()
-    total, state = 0.0, None
-    steps = max(1, min(EVALUATION_STEPS, EVALUATION_SCORES // (EVALUATION_ROWS * net.vocab_size)))
-    for window in evaluation_windows(tokens, steps, EVALUATION_ROWS):
+    total, hits, state = 0.0, 0, None
+    rows = min(EVALUATION_ROWS, len(tokens.starts))
+    steps = max(1, min(EVALUATION_STEPS, EVALUATION_SCORES // (rows * net.vocab_size)))
+    for window in evaluation_windows(tokens, steps, rows):
         x, y, resets, scored = (each.to(device) for each in window)
         logits, state = net(x, state, resets=resets)
-        losses = F.cross_entropy(logits.flatten(0, 1).double(), y.flatten(), reduction="none")
-        total += float(losses[scored.flatten()].sum())
+        logits, targets = logits[scored], y[scored]
+        total += float(F.cross_entropy(logits, targets, reduction="none").double().sum())
+        if top:
+            hits += int((ranks(logits, targets) < top).sum())
     net.train(mode)
     loss = total / tokens.scored
-    return {
+    found = {
         "loss": loss,
         "perplexity": math.exp(loss) if loss < 700 else math.inf,
         "bits_per_character": total / math.log(2) / tokens.characters,
     }
+    return found | {f"top{top}_accuracy": hits / tokens.scored} if top else found
+
+
+def ranks(scores: Tensor, targets: Tensor) -> Tensor:
+    """(N,): how many types score above the targets (N,) in scores (N, V); of equal ones the lower id comes first.
+
+    >>> ranks(torch.tensor([[0.1, 0.7, 0.7], [0.1, 0.7, 0.7]]), torch.tensor([1, 2])).tolist()
+    [0, 1]
+    """
+    mine = scores.gather(1, targets[:, None])
+    lower = torch.arange(scores.shape[1], device=scores.device) < targets[:, None]
+    return ((scores > mine) | ((scores == mine) & lower)).sum(1)
+
+
+def ranked(tokenizer: Tokenizer) -> int | None:
+    """Among how many likeliest tokens the right one is looked for: five words, and no rank of other tokens."""
+    return TOP if tokenizer.kind in WORDS else None
 
 
 def build_net(settings: LanguageModelSettings, vocab_size: int) -> LanguageNet:
@@ -346,6 +431,13 @@ def build_net(settings: LanguageModelSettings, vocab_size: int) -> LanguageNet:
             embedding_size=net.embedding_size or None,
             tied=net.tied,
             dropout=net.dropout,
+            input_dropout=net.input_dropout,
+            output_dropout=net.output_dropout,
+            embedding_dropout=net.embedding_dropout,
+            weight_drop=net.weight_drop,
+            locked=net.locked,
+            activation_penalty=net.activation_penalty,
+            change_penalty=net.change_penalty,
             initial_state=net.initial_state,
             init=net.init,
             **net.cell_args,
@@ -373,6 +465,11 @@ def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSe
     folder.save(0, dict(net.state_dict()), {}, {"step": 0}, best=0, keep=1)
 
 
+def _lines(source: str) -> list[str]:
+    pieces = (piece for document in documents(source) for piece in document.pieces())
+    return [line for line in "".join(pieces).splitlines() if line.strip()]
+
+
 @torch.no_grad()
 def _try_out(net: LanguageNet) -> None:
     """One step, so that a cell that cannot run says so before anything is written."""
@@ -394,7 +491,7 @@ def _check_tokenizer(folder: RunFolder, tokenizer: Tokenizer) -> None:
 
 def _corpus_options(settings: LanguageModelSettings) -> dict[str, Any]:
     text = settings.text
-    names = ("tokenizer", "min_count", "max_types", "vocab_size", "end_mark", "first", "lowercase", "split")
+    names = ("valid", "tokenizer", "min_count", "max_types", "vocab_size", "end_mark", "first", "lowercase", "split")
     return {name: getattr(text, name) for name in (*names, "valid_documents", "valid_characters")}
 
 
@@ -408,7 +505,3 @@ def _summary(settings: LanguageModelSettings, corpus: Corpus, net: LanguageNet, 
         f"network   {cell_names(settings.net.cells, ' + ')}, {weights:,} weights\n"
         f"run       {folder.path}"
     )
-
-
-def _on(device: torch.device, window: Window) -> Iterator[Tensor]:
-    return (each.to(device) for each in window)

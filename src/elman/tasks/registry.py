@@ -26,8 +26,14 @@ class Job:
 
 JOBS = {
     "lm": Job("language_model", "LanguageModel", "a language model of a text"),
-    "classify": Job("classify", "Classifier", "one label for a text or a sequence of numbers"),
+    "classify": Job(
+        "classify", "Classifier", "one label for a text, a sequence of numbers, an image, a recording or a clip"
+    ),
+    "tag": Job("tag", "Tagger", "a tag for every word of a sentence, or for every step of numbers"),
     "forecast": Job("forecast", "Forecaster", "the next values of a series, with intervals"),
+    "caption": Job("caption", "Captioner", "a text written from a class, a vector of features or a picture"),
+    "scene": Job("scene", "SceneLabeller", "a class for every pixel of a picture"),
+    "seq2seq": Job("seq2seq", "Seq2Seq", "a text that answers a text: translation, dialogue"),
 }
 
 

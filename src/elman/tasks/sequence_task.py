@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import tempfile
@@ -143,6 +144,14 @@ class SequenceEstimator(Estimator):
         """The settings a run was trained with."""
         return read_settings(run, cls.task, cls.settings_class, f"a {cls.__name__.lower()}")
 
+    def __sklearn_tags__(self) -> Any:
+        tags = importlib.import_module("sklearn.utils")
+        inputs = tags.InputTags(string=True, three_d_array=True)
+        return tags.Tags(estimator_type=None, target_tags=tags.TargetTags(required=False), input_tags=inputs)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net")
+
     def _begin(self, options: Mapping[str, Any]) -> Any:
         """The first thing a ``fit`` does: options to ``settings_``, threads and random numbers set."""
         settings: Any = settings_from(self.settings_class, options)
@@ -204,6 +213,7 @@ class SequenceEstimator(Estimator):
                 workers=Workers(device=device),
                 console=console,
                 silent=quiet,
+                picture=run is not None,
             )
             load_weights(net, self.result.best)
         self.net = net.eval()

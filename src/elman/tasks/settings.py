@@ -43,20 +43,24 @@ class TextSettings:
     data: str = "tales"
     """A file, a folder of stories (*.txt), "-" for standard input, or a corpus by name (see `elman data`)."""
 
+    valid: str | None = None
+    """Another text to judge the model by while it trains; unless given a part of the data is kept back."""
+
     first: int | None = None
     """Take only the first so many documents, by name."""
 
     lowercase: bool = False
     """Turn the text to lower case."""
 
-    tokenizer: Literal["char", "bigram", "word", "bpe"] = "char"
-    """What a token is: a character, a pair of characters, a word, or a byte-pair piece learned from the text."""
+    tokenizer: Literal["char", "bigram", "word", "spaced", "bpe"] = "char"
+    """What a token is: a character, a pair of characters, a word, what stands between blanks (for a text cut into words
+    before), or a byte-pair piece learned from the text."""
 
     min_count: int | None = None
-    """Types seen at most this often become the unknown type (bigram: 10, word: 1 unless given)."""
+    """Types seen at most this often become the unknown type (bigram: 10, word and spaced: 1 unless given)."""
 
     max_types: int | None = None
-    """Most word types kept (20,000 unless given)."""
+    """Most word or spaced types kept (20,000 unless given)."""
 
     vocab_size: int | None = None
     """Types the bpe tokenizer learns (4096 unless given)."""
@@ -96,7 +100,7 @@ class CellSettings:
     dropout: float = 0.0
     """Probability of dropping: embedded input, between layers, before the output."""
 
-    init: Literal["torch", "xavier", "identity", "normal"] = "torch"
+    init: Literal["torch", "xavier", "identity", "normal", "uniform"] = "torch"
     """How the weights start."""
 
     def __post_init__(self) -> None:
@@ -122,6 +126,27 @@ class NetSettings(CellSettings):
     tied: bool = False
     """Use the embedding as output weights too."""
 
+    input_dropout: float | None = None
+    """Probability of dropping a feature of the embedded input; that of dropout unless given."""
+
+    output_dropout: float | None = None
+    """Probability of dropping a feature before the output layer; that of dropout unless given."""
+
+    embedding_dropout: float = 0.0
+    """Probability of dropping a whole token type from the embedding, for a window."""
+
+    weight_drop: float = 0.0
+    """Probability of dropping a recurrent weight, for a window."""
+
+    locked: bool = False
+    """Drop the same features of a row at all steps of a window."""
+
+    activation_penalty: float = 0.0
+    """Weight of the mean square of what the last layer gives, after dropout, in the loss of training."""
+
+    change_penalty: float = 0.0
+    """Weight of the mean square of how much that changes from step to step, before dropout."""
+
     initial_state: Literal["zeros", "trained"] | float = "zeros"
     """Where a text starts: zeros, trained, or the sigma of noise."""
 
@@ -129,6 +154,11 @@ class NetSettings(CellSettings):
         super().__post_init__()
         if self.embedding_size < 0:
             raise UserError(f"embedding_size is {self.embedding_size}; expected 0 (one-hot) or more")
+        for name in ("input_dropout", "output_dropout", "embedding_dropout", "weight_drop"):
+            check_probability(name, getattr(self, name) or 0.0)
+        for name in ("activation_penalty", "change_penalty"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -172,6 +202,9 @@ class UnrollSettings(MachineSettings):
     backprop: int | None = None
     """Steps to backpropagate through, a multiple of unroll (k2); unroll unless given."""
 
+    vary_unroll: bool = False
+    """Draw the steps of every window at random, near unroll or at times near half of it; longer ones count for more."""
+
     reset_documents: bool = True
     """Start the state anew where a document starts."""
 
@@ -183,11 +216,11 @@ class UnrollSettings(MachineSettings):
 
 
 @dataclass(frozen=True)
-class FileSettings:
+class DataSettings:
     """Where examples come from, and which of them judge the model."""
 
     data: str | None = None
-    """A file: .csv, .tsv, .jsonl, .npz, or .txt with one example a line."""
+    """A file of examples."""
 
     valid: str | None = None
     """Another file to judge the model by while it trains; unless given a part of the data is kept back."""
@@ -195,13 +228,21 @@ class FileSettings:
     valid_share: float = 0.1
     """The part of the examples kept back where no other file is given."""
 
-    encoding: str = "utf-8"
-    """How the text of the files is encoded; a byte-order mark is read over."""
-
     def __post_init__(self) -> None:
         check_types(self)
         if not 0 < self.valid_share < 1:
             raise UserError(f"valid_share is {self.valid_share}; expected a part, above 0 and below 1")
+
+
+@dataclass(frozen=True)
+class FileSettings(DataSettings):
+    """Where examples come from, and which of them judge the model."""
+
+    data: str | None = None
+    """A file: .csv, .tsv, .jsonl, .npz, or .txt with one example a line."""
+
+    encoding: str = "utf-8"
+    """How the text of the files is encoded; a byte-order mark is read over."""
 
 
 @dataclass(frozen=True)

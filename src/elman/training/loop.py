@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .averaging import Average
 from .checkpoint import checkpoint_name, read_checkpoint
 from .curves import draw_curves
 from .distributed import Workers
@@ -79,6 +80,7 @@ def train(
     workers: Workers | None = None,
     console: Console | None = None,
     silent: bool = False,
+    picture: bool = True,
 ) -> Result:
     """Train ``model`` until the budget of ``settings`` is used up, in a run folder that can be resumed bit for bit.
 
@@ -93,7 +95,8 @@ def train(
     With several ``workers`` every process calls this with its own rows, ``backward`` going through
     ``workers.wrap(model)``; what rank 0's ``evaluate`` returns counts, and only rank 0 writes. The random numbers of
     PyTorch are seeded with ``settings.seed`` plus the rank; ``model`` ends with the last weights, :func:`load_weights`
-    brings the best.
+    brings the best. Where ``settings`` average the weights, evaluations and checkpoints have the mean. ``picture`` says
+    whether the curves are drawn.
 
     Raises:
         UserError: the folder already holds a run, cannot be written, or the checkpoint does not fit or is damaged.
@@ -120,7 +123,8 @@ def train(
     run = run if isinstance(run, RunFolder) else RunFolder(run)
     optimizer = build_optimizer(model, settings)
     schedule = Schedule(settings)
-    snapshot = Snapshot(model, optimizer, schedule, batches, carried or {}, workers)
+    average = Average(model, settings.average_after)
+    snapshot = Snapshot(model, optimizer, schedule, batches, carried or {}, workers, average)
     torch.manual_seed(settings.seed + workers.rank)
     position = _resume(run, snapshot, "last" if resume is True else resume) if resume else _start(run, workers)
     steps_per_epoch = batches.windows_per_epoch
@@ -134,12 +138,13 @@ def train(
         nonlocal saved
         if saved == position.step:
             return
-        spoilt = spoilt_parameter(model)
-        if spoilt:
-            raise NotFiniteError(position.step, *spoilt, _advice(run, settings))
-        contents = snapshot.take(position)
-        if workers.first:
-            run.save(position.step, *contents, best=position.best_step, keep=settings.keep)
+        with average.shown():
+            spoilt = spoilt_parameter(model)
+            if spoilt:
+                raise NotFiniteError(position.step, *spoilt, _advice(run, settings))
+            contents = snapshot.take(position)
+            if workers.first:
+                run.save(position.step, *contents, best=position.best_step, keep=settings.keep)
         saved = position.step
 
     with (
@@ -152,7 +157,7 @@ def train(
         while not (stopped_by := _finished(position, settings, steps_per_epoch)):
             progress = _progress(position, settings, steps_per_epoch)
             for group in optimizer.param_groups:
-                group["lr"] = schedule.rate(position.step, progress)
+                group["lr"] = schedule.rate(position.step, progress, batches.epoch)
             batch = next(batches)
             model.train()
             optimizer.zero_grad(set_to_none=True)
@@ -174,6 +179,7 @@ def train(
                 raise RuntimeError("the processes have different gradients; backward must call workers.wrap(model)")
             clip_gradients(model, settings, norm)
             optimizer.step()
+            average.update()
 
             position.step += 1
             position.loss_sum += loss_sum
@@ -186,7 +192,9 @@ def train(
 
             ended = _finished(position, settings, steps_per_epoch) is not None
             if ended or position.step % evaluate_every == 0:
-                record = _evaluate(model, evaluate, judge, schedule, position, workers)
+                with average.shown():
+                    record = _evaluate(model, evaluate, judge, schedule, position, workers)
+                average.observe(position.stale)
                 record |= {"epoch": batches.epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
                 record |= {"seconds": round(position.seconds, 3), f"{counted}_per_second": round(speed, 1)}
                 if not math.isfinite(record["valid_loss"]):
@@ -196,7 +204,7 @@ def train(
                     log.append(record)
                 display.evaluated(record)
                 save()
-                if log and time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
+                if log and picture and time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
                     draw_curves(log.records, run.curves)
                     drawn = time.monotonic()
                 interval_started, interval_tokens = time.monotonic(), 0.0
@@ -209,7 +217,8 @@ def train(
                 break
 
         if log:
-            draw_curves(log.records, run.curves)
+            if picture:
+                draw_curves(log.records, run.curves)
             log.close()
     # The others must not read the last checkpoint before rank 0 has written it.
     workers.wait()

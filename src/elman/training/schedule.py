@@ -8,7 +8,7 @@ from .settings import TrainSettings
 
 
 class Schedule:
-    """Warm-up, then constant, half a cosine over the budget, or cut whenever the validation loss stops falling.
+    """Warm-up, then constant, half a cosine over the budget, cut where the validation loss stops falling, or by epochs.
 
     The cosine is Loshchilov and Hutter's without restarts (arXiv:1608.03983).
 
@@ -24,8 +24,8 @@ class Schedule:
         self.scale = 1.0
         self.stale = 0
 
-    def rate(self, step: int, progress: float) -> float:
-        """The learning rate of update number ``step`` (from 0), ``progress`` in [0, 1] of the budget being used."""
+    def rate(self, step: int, progress: float, epoch: float = 0.0) -> float:
+        """The learning rate of update number ``step`` (from 0), in [0, 1] of the budget and after ``epoch`` epochs."""
         settings = self.settings
         rate = settings.learning_rate
         if settings.schedule == "cosine":
@@ -33,6 +33,9 @@ class Schedule:
             rate = lowest + (rate - lowest) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         if settings.schedule == "plateau":
             rate = max(rate * self.scale, settings.min_learning_rate)
+        if settings.schedule == "epochs":
+            cuts = max(0, int(epoch) + 1 - settings.decay_after)
+            rate = max(rate * settings.decay_factor**cuts, settings.min_learning_rate)
         if step < settings.warmup:
             rate *= (step + 1) / settings.warmup
         return rate

@@ -62,20 +62,27 @@ class TrainSettings:
     clip_by: Literal["norm", "value"] = "norm"
     """Whether clip limits the norm of all gradients together or every single entry."""
 
-    schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    """Learning rate over time: constant, half a cosine to min_learning_rate over the budget, or cut on a plateau."""
+    schedule: Literal["constant", "cosine", "plateau", "epochs"] = "constant"
+    """Learning rate over time: constant, half a cosine to min_learning_rate over the budget, cut on a plateau, or cut
+    at every epoch after the first few."""
 
     warmup: int = 0
     """Steps in which the learning rate rises linearly to its full value."""
 
     decay_factor: float = 0.5
-    """What the plateau schedule multiplies the learning rate by."""
+    """What the plateau and epochs schedules multiply the learning rate by."""
 
     decay_patience: int = 2
     """Evaluations without a new best loss after which the plateau schedule cuts the learning rate."""
 
+    decay_after: int = 4
+    """Epochs at the full rate, with the epochs schedule; each one after them begins with a cut."""
+
     min_learning_rate: float = 0.0
-    """Where the cosine and plateau schedules end."""
+    """Where the schedules end."""
+
+    average_after: int | None = None
+    """Average the weights once this many evaluations brought no new best loss (NT-ASGD); None never does."""
 
     evaluate_every: int | None = None
     """Steps between evaluations; unless given once an epoch, but at least every 1000 and at most every 100 steps."""
@@ -96,8 +103,8 @@ class TrainSettings:
         check_types(self)
         for name in ("epochs", "steps", "minutes", "evaluate_every", "patience", "checkpoint_every", "clip"):
             _require(getattr(self, name) is None or getattr(self, name) > 0, self, name, "a number above 0")
-        for name in ("learning_rate", "decay_patience", "keep"):
-            _require(getattr(self, name) > 0, self, name, "a number above 0")
+        for name in ("learning_rate", "decay_patience", "decay_after", "average_after", "keep"):
+            _require(getattr(self, name) is None or getattr(self, name) > 0, self, name, "a number above 0")
         for name in ("weight_decay", "warmup", "min_learning_rate", "seed"):
             _require(getattr(self, name) is None or getattr(self, name) >= 0, self, name, "0 or more")
         _require(self.seed < 2**63, self, "seed", "a number below 2**63")

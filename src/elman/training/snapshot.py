@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import UserError
+from .averaging import Average
 from .checkpoint import Checkpoint, distinct_tensors, fill_weights
 from .distributed import Workers
 from .optimizer import load_optimizer_tensors, optimizer_tensors
@@ -86,9 +87,13 @@ class Snapshot:
     batches: Batches
     carried: Mapping[str, Carried]
     workers: Workers
+    average: Average
 
     def take(self, position: Position) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-        """Weights, other tensors and facts, of the global batch; every process must call it."""
+        """Weights, other tensors and facts, of the global batch; every process must call it.
+
+        Where weights are averaged the mean is to be shown, so that it is what the weights of a checkpoint are.
+        """
         train = {f"optimizer.{name}": t for name, t in optimizer_tensors(self.model, self.optimizer).items()}
         for name, owner in self.carried.items():
             for key, tensor in owner.state_dict().items():
@@ -96,6 +101,7 @@ class Snapshot:
                 train[f"carried.{name}.{key}"] = tensor if dim is None else self.workers.gather(tensor, dim)
         for kind, state in random_state(self.workers.device).items():
             train[f"random.{kind}"] = self.workers.gather(state.unsqueeze(0), 0)
+        train |= {f"hidden.{name}": tensor for name, tensor in self.average.hidden.items()}
         facts = {
             "step": position.step,
             "epoch": self.batches.epoch,
@@ -104,6 +110,7 @@ class Snapshot:
             "cursor": self.batches.state_dict(),
             "schedule": self.schedule.state_dict(),
             "position": asdict(position),
+            "averaged": self.average.count,
             "torch": str(torch.__version__),
         }
         return distinct_tensors(self.model), train, facts
@@ -124,6 +131,7 @@ class Snapshot:
                 "resume with the optimizer it was trained with"
             )
         fill_weights(self.model, checkpoint.model, checkpoint.path)
+        self.average.load(facts.get("averaged", 0), _below("hidden.", checkpoint.train))
         load_optimizer_tensors(self.model, self.optimizer, _below("optimizer.", checkpoint.train))
         for name, owner in self.carried.items():
             tensors = _below(f"carried.{name}.", checkpoint.train)

@@ -6,4 +6,5 @@ from .bigram import BigramTokenizer as BigramTokenizer
 from .bpe import BPETokenizer as BPETokenizer
 from .char import CharTokenizer as CharTokenizer
 from .members import MembersTokenizer as MembersTokenizer
+from .spaced import SpacedTokenizer as SpacedTokenizer
 from .word import WordTokenizer as WordTokenizer

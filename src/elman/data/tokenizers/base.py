@@ -117,7 +117,7 @@ class Tokenizer(ABC):
 
 
 def tokenizer_kind(name: str) -> type[Tokenizer]:
-    """The class of the kind ``name``: char, bigram, word or bpe.
+    """The class of the kind ``name``: char, bigram, word, spaced or bpe.
 
     >>> tokenizer_kind("bigam")
     Traceback (most recent call last):

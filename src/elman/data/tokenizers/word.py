@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class WordTokenizer(Tokenizer):
     kind = "word"
     has_unknown = True
     options = ("min_count", "max_types")
+    pattern: ClassVar[re.Pattern[str]] = TOKEN
 
     def __init__(self, types: Sequence[str], *, end_mark: bool = True) -> None:
         check_types(types, "words seen often enough")
@@ -50,16 +51,17 @@ class WordTokenizer(Tokenizer):
         """
         counts: Counter[str] = Counter()
         for piece in pieces:
-            counts.update(TOKEN.findall(piece))
+            counts.update(cls.pattern.findall(piece))
             floor = 1
             while len(counts) > MOST_COUNTED:
                 counts = Counter({name: count for name, count in counts.items() if count > floor})
                 floor += 1
+        counts.pop(UNKNOWN, None)  # a text that was cut to a vocabulary before writes it for what it left out
         return cls(most_frequent(counts, min_count, max_types), end_mark=end_mark)
 
     def encode(self, text: str) -> Ids:
         """The ids of the words, signs and line ends of ``text``."""
-        names = TOKEN.findall(text)
+        names = self.pattern.findall(text)
         ids, unknown = self._ids, self.unknown_id
         return np.fromiter((ids.get(name, unknown) for name in names), self.dtype, len(names))
 
