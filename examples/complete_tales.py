@@ -17,7 +17,7 @@ import numpy as np
 
 from elman import LanguageModel
 from elman.data import load_corpus
-from elman.tasks.ngram import KneserNey
+from elman.tasks.language_model.ngram import KneserNey
 
 PROMPTS = ("once upon a __", "there was once a poor __", "the old __", "she opened the __", "and they lived __")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from elman import Forecaster
-from elman.tasks.forecast_figure import draw_forecasts
+from elman.tasks.forecast.figure import draw_forecasts
 
 
 def made(days: int = 60, seed: int = 0) -> dict[str, np.ndarray]:

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from elman import Captioner
-from elman.tasks.bleu import bleu
 from elman.tasks.recipes import read_recipe
+from elman.tasks.writing.bleu import bleu
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 WANTED = 18.0

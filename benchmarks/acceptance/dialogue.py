@@ -25,7 +25,7 @@ from elman import Seq2Seq
 from elman.data import hold_out
 from elman.data.pairs import Pairs, read_conversations
 from elman.generation import Sampling
-from elman.tasks.ngram import KneserNey
+from elman.tasks.language_model.ngram import KneserNey
 from elman.tasks.recipes import read_recipe
 from elman.training.metrics import read_metrics
 

@@ -23,9 +23,9 @@ import torch
 
 from elman import LanguageModel
 from elman.data import whole_text
-from elman.tasks.language_model import TOP
-from elman.tasks.ngram import KneserNey
-from elman.tasks.reproduce_ptb import treebank
+from elman.tasks.language_model.estimator import TOP
+from elman.tasks.language_model.ngram import KneserNey
+from elman.tasks.reproduce.ptb import treebank
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 PROMPTS = (

@@ -8,7 +8,7 @@ from elman import UserError
 from elman.models import LanguageNet
 from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import settings_from
-from elman.tasks.language_model import build_net
+from elman.tasks.language_model.estimator import build_net
 from elman.tasks.recipes import read_recipe, recipes
 
 

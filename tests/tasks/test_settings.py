@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import elman.tasks.classify_settings
+import elman.tasks.classify.settings
 import elman.tasks.settings
 import elman.training.settings
 from elman import UserError
@@ -57,7 +57,7 @@ def test_settings_are_frozen_plain_values() -> None:
 
 def test_every_option_is_explained() -> None:
     """tyro reads the string below a field; one left out leaves a blank in --help."""
-    for source in (elman.tasks.settings, elman.tasks.classify_settings, elman.training.settings):
+    for source in (elman.tasks.settings, elman.tasks.classify.settings, elman.training.settings):
         for node in ast.walk(ast.parse(inspect.getsource(source))):
             if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
                 body = node.body

@@ -12,7 +12,7 @@ import tyro
 from ..errors import UserError
 from ..generation import Sampling
 from ..tasks.registry import find_job, job_of
-from ..tasks.seq2seq import Seq2Seq
+from ..tasks.seq2seq.estimator import Seq2Seq
 from .options import parse
 from .runs import chosen_run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from ..tasks.language_model import new_run_folder
+from ..tasks.language_model.estimator import new_run_folder
 from ..tasks.recipes import read_recipe
 from .options import parse
 from .train import fit, report

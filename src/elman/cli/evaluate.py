@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from ..tasks.language_model import LanguageModel
+from ..tasks.language_model.estimator import LanguageModel
 from ..tasks.registry import find_job, job_of
 from .options import parse
 from .runs import chosen_run

@@ -9,10 +9,10 @@ from typing import Annotated
 import tyro
 
 from ..errors import UserError
-from ..tasks.caption import Captioner
-from ..tasks.language_model import TOP, LanguageModel
+from ..tasks.caption.estimator import Captioner
+from ..tasks.language_model.estimator import TOP, LanguageModel
 from ..tasks.registry import find_job, job_of
-from ..tasks.seq2seq import Seq2Seq
+from ..tasks.seq2seq.estimator import Seq2Seq
 from .options import parse
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..data import documents
 from ..errors import UserError, nearest
-from ..tasks import reproduce_grimm, reproduce_long_memory, reproduce_ptb
+from ..tasks.reproduce import grimm, long_memory, ptb
 from .options import parse
 
 
@@ -140,62 +140,62 @@ def run(arguments: list[str]) -> int:
 
 def _grimm(arguments: list[str]) -> None:
     command = parse(ReproduceGrimm, arguments, "reproduce grimm")
-    experiments = reproduce_grimm.select(command.only)
+    experiments = grimm.select(command.only)
     documents(command.data)  # says now, not after the first run, where the tales are missing
     given = {"data": command.data, "threads": command.threads, "steps": command.steps}
     overrides = {name: value for name, value in given.items() if value is not None}
     rows = []
     for number, experiment in enumerate(experiments, 1):
         print(f"\n[{number}/{len(experiments)}] {experiment.about}", flush=True)
-        row = reproduce_grimm.run_experiment(experiment, Path(command.runs), overrides, Console())
+        row = grimm.run_experiment(experiment, Path(command.runs), overrides, Console())
         chapter = f" (the chapter: {row['chapter_best']})" if row["chapter_best"] else ""
         print(f"best validation perplexity {row['best_valid_perplexity']:.2f}{chapter}\n\n{row['story'][:300]}")
         rows.append(row)
-    print(f"\n{reproduce_grimm.NOTE}\n")
-    _say(reproduce_grimm.write_results(rows, Path(command.results or command.runs)))
+    print(f"\n{grimm.NOTE}\n")
+    _say(grimm.write_results(rows, Path(command.results or command.runs)))
 
 
 def _long_memory(arguments: list[str]) -> None:
     command = parse(ReproduceLongMemory, arguments, "reproduce long-memory")
     alike = ("steps", "minutes", "hidden_size", "batch_size", "learning_rate", "clip", "seed")
     runs = [
-        reproduce_long_memory.MemorySettings(
+        long_memory.MemorySettings(
             cell=contender.name, problem=problem, time=time, **{name: getattr(command, name) for name in alike}
         )
         for problem in command.problems
         for time in command.time
-        for contender in reproduce_long_memory.select(command.cells)
+        for contender in long_memory.select(command.cells)
     ]
     if command.threads is not None:
         torch.set_num_threads(command.threads)
     rows = []
     for number, settings in enumerate(runs, 1):
         print(f"\n[{number}/{len(runs)}] {settings.name}", flush=True)
-        rows.append(reproduce_long_memory.run_experiment(settings, Path(command.runs), Console()))
+        rows.append(long_memory.run_experiment(settings, Path(command.runs), Console()))
         print(rows[-1]["why"])
     print()
     said = shlex.join(["elman", "reproduce", "long-memory", *arguments])
-    _say(reproduce_long_memory.write_results(rows, Path(command.results or command.runs), said))
+    _say(long_memory.write_results(rows, Path(command.results or command.runs), said))
 
 
 def _ptb(table: str, arguments: list[str]) -> None:
     command = parse(ReproducePTB, arguments, f"reproduce {table}")
-    experiments = reproduce_ptb.select(table, command.only)
-    reproduce_ptb.treebank(command.data)  # says now, not after the first run, what is missing
+    experiments = ptb.select(table, command.only)
+    ptb.treebank(command.data)  # says now, not after the first run, what is missing
     names = ("epochs", "minutes", "seed", "device", "threads")
     given = {name: getattr(command, name) for name in names}
     overrides = {name: value for name, value in given.items() if value is not None}
     for number, experiment in enumerate(experiments, 1):
         print(f"\n[{number}/{len(experiments)}] {experiment.about}", flush=True)
-        row = reproduce_ptb.run_experiment(experiment, command.data, Path(command.runs), overrides, Console())
+        row = ptb.run_experiment(experiment, command.data, Path(command.runs), overrides, Console())
         print(
             f"perplexity {row['valid_perplexity']:.2f} on the validation part (published: {experiment.valid:g}), "
             f"{row['test_perplexity']:.2f} on the test part (published: {experiment.test:g})"
         )
-    print(f"\n{reproduce_ptb.TABLES[table].note}\n")
-    rows = reproduce_ptb.finished_rows(table, Path(command.runs))
+    print(f"\n{ptb.TABLES[table].note}\n")
+    rows = ptb.finished_rows(table, Path(command.runs))
     said = f"elman reproduce {table} --data FOLDER"
-    _say(reproduce_ptb.write_results(table, rows, Path(command.results or command.runs), said))
+    _say(ptb.write_results(table, rows, Path(command.results or command.runs), said))
 
 
 def _say(paths: list[Path]) -> None:

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from ..errors import UserError
 from ..tasks.estimator import options_of, settings_from
-from ..tasks.language_model import LanguageModel, encode_prompt
+from ..tasks.language_model.estimator import LanguageModel, encode_prompt
 from ..tasks.recipes import read_recipe, recipes
 from ..tasks.registry import JOBS, find_job, job_of
-from ..tasks.seq2seq import Seq2Seq
+from ..tasks.seq2seq.estimator import Seq2Seq
 from ..tasks.sequence_task import SequenceEstimator, default_run
 from ..training import Result, RunFolder
 from .options import parse, value_of

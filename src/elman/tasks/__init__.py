@@ -1,4 +1,4 @@
-"""One file per job a user comes with: estimator, data, model, metric and defaults together."""
+"""One room per job a user comes with: estimator, settings and what they need; beside them what all jobs share."""
 
 from .caption import Captioner as Captioner
 from .classify import Classifier as Classifier

@@ -1,0 +1,459 @@
+"""Captions as an estimator: texts from what is no text, a class, a vector of features, or a small picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor
+
+from ...data import Batches, Encoder, Sequences, by_length, hold_out
+from ...data.pictures import PICTURE_ENDINGS
+from ...data.table import READABLE
+from ...errors import UserError
+from ...generation import Sampling
+from ...models import CaptionNet
+from ..scene.figure import seen
+from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from ..sources import is_file, is_path, pair
+from ..writing.attention_figure import draw_looks
+from ..writing.bleu import bleu
+from ..writing.writer import Answer, Ids, Target, Writer, as_target, exact, perplexity, shifted, writing_loss
+from .inputs import Captions, InputReader, Inputs, as_captions, as_inputs, read_captions, read_inputs
+from .settings import CaptionSettings
+
+EVALUATION_ROWS = 64
+SHOWN = 5
+DRAWN_OF_A_CLASS = 20  # texts that evaluate draws of each class
+ENDINGS = (*READABLE, ".npy", *PICTURE_ENDINGS)
+
+
+class Batch(NamedTuple):
+    """``x`` as ``CaptionNet`` takes it, N rows; ``ids`` (T, N) to write, of which those at ``valid`` (T, N) count."""
+
+    x: Tensor
+    ids: Tensor
+    valid: Tensor
+
+
+class Captioner(SequenceEstimator):
+    """Texts from classes, vectors or pictures: ``fit``, ``predict``, ``answers``, ``samples``, ``evaluate``, ``score``.
+
+    Takes every option of ``CaptionSettings`` by name; ``elman train caption --help`` explains each. X is a list or
+    column of class names, an array (n, features), or pictures of one size, (n, height, width) or (n, height, width,
+    channels); texts are as many, each a text or a list of texts that are all right. After ``fit`` or ``load`` there are
+    also ``reader_`` and ``writer_``.
+
+    >>> X = ["pet", "fish"] * 12
+    >>> model = Captioner(cell="gru", hidden_size=16, tokens="char", steps=40, learning_rate=0.04, threads=1)
+    >>> model.fit(X, ["cat", "cod"] * 12, valid=(["pet", "fish"], ["cat", "cod"])).predict(["fish", "pet"])
+    ['cod', 'cat']
+    """
+
+    task = "caption"
+    settings_class = CaptionSettings
+    help = """Train a model that writes texts from classes, vectors or pictures; it is judged on a part it does not
+    learn from.
+
+    Examples:
+      elman train caption --recipe names-by-class --data names.csv --input language --text name
+      elman train caption --data captions.csv --features vectors.npy --input index
+      elman train caption --recipe captions --data captions.jsonl --features features.npz --input image
+      elman train caption --data captions.csv --input image --text caption --halvings 3
+      elman train caption --resume runs/caption-gru-1 --epochs 40
+    """
+    net: CaptionNet
+    settings_: CaptionSettings
+    reader_: InputReader
+    writer_: Writer
+    _kept_in_file: bool
+    _kept: Captions
+
+    def fit(
+        self,
+        X: Any = None,
+        texts: Any = None,
+        *,
+        valid: Any = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+        console: Console | None = None,
+        quiet: bool = True,
+    ) -> Self:
+        """Trains on X and its texts, stops early, and ends with the weights best on the validation part.
+
+        Args:
+            X: what is written from, see the class, or a file of texts; that of the option ``data`` unless given.
+            texts: a text, or a list of texts, for each; None where X is a file.
+            valid: the validation part: a pair (X, texts) or a file; unless given that of the option ``valid``, or
+                ``valid_share`` of the pictures or vectors, or of the texts of classes, of which none is in both parts.
+            run: a run folder to keep settings, metrics, curves and checkpoints in; unless given nothing is kept.
+            resume: go on from that folder's last checkpoint, bit for bit; the data must be the same.
+            console: where progress is shown, unless ``quiet``.
+            quiet: show nothing.
+
+        Raises ``UserError`` for every mistake in options and data, naming row and column; nothing is overwritten.
+        """
+        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
+        settings: CaptionSettings = self._begin({**self.get_params(), **given})
+        train, held = self._split(X, texts, valid)
+        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
+        self.reader_ = InputReader.learned(train.inputs, settings.texts.standardise)
+        most = settings.texts.max_length
+        encoder = self._learned_encoder(train)
+        lessons = _pairs(Writer(encoder, 0), train)
+        written = [each for each in lessons if most is None or len(each[1]) <= most + 1]
+        if not written:
+            raise UserError(f"every text has more than max_length={most} tokens; raise it")
+        self.writer_ = Writer(encoder, max(len(ids) for _, ids in written))
+        x, kept, kept_pairs = self.reader_(train.inputs), self.reader_(held.inputs), _pairs(self.writer_, held)
+        net = self._build()
+
+        def loss(batch: Batch) -> Tensor:
+            read = shifted(batch.ids, self.writer_.end)
+            target = Target(batch.ids, batch.valid)
+            return writing_loss(net.decoder, net.begin(batch.x), read, target, settings.goal.label_smoothing)
+
+        batches = Batches(
+            [len(ids) for _, ids in written],
+            settings.machine.batch_size,
+            lambda rows: _batch(x, [written[row] for row in rows]),
+            settings.training.seed,
+        )
+        lesson = Lesson(
+            net,
+            batches,
+            loss,
+            lambda batch: int(batch.valid.sum()),
+            lambda: _perplexity(net, kept, kept_pairs, self.writer_.end),
+            self._about(train, held, len(lessons) - len(written)),
+            counted="tokens",
+        )
+        self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
+        self._kept = held
+        return self
+
+    def set_search(self, **options: Any) -> Self:
+        """Sets how texts are found from now on, by the options of ``CaptionSearchSettings``; returns itself.
+
+        Raises ``UserError`` for a value out of range.
+        """
+        self._require_net()
+        search = dataclasses.replace(self.settings_.search, **options)
+        self.settings_ = dataclasses.replace(self.settings_, search=search)
+        return self
+
+    def predict(self, X: Any) -> list[str]:
+        """A text for everything in X: the best found, or one drawn where the option ``temperature`` is set."""
+        if self._fitted_settings().search.temperature is not None:
+            return [drawn[0] for drawn in self.samples(X)]
+        return [found[0].text for found in self.answers(X)]
+
+    def answers(self, X: Any, n_best: int = 1) -> list[list[Answer]]:
+        """The ``n_best`` texts for everything in X, the best first, found by a beam of at least so many."""
+        self._require_net()
+        found: list[list[Answer]] = []
+        for x in self._parts(self.reader_(as_inputs(X))):
+            with judging(self.net):
+                state = self.net.begin(x)
+            found += self.writer_.best(self.net.decoder, state, self.settings_.search, n_best)
+        return found
+
+    def samples(
+        self, X: Any, count: int = 1, *, temperature: float | None = None, seed: int | None = None
+    ) -> list[list[str]]:
+        """``count`` texts for everything in X, drawn at a temperature: that of the options, or 1, unless given.
+
+        Draws anew at every call unless a ``seed`` is given.
+        """
+        settings = self._fitted_settings()
+        if temperature is None:
+            temperature = 1.0 if settings.search.temperature is None else settings.search.temperature
+        generator = torch.Generator()
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        found: list[list[str]] = []
+        for x in self._parts(self.reader_(as_inputs(X))):
+            with judging(self.net):
+                state = self.net.begin(x.repeat_interleave(count, 0))
+            drawn = self.writer_.drawn(
+                self.net.decoder, state, Sampling(temperature), settings.search.longest, generator
+            )
+            found += [drawn[start : start + count] for start in range(0, len(drawn), count)]
+        return found
+
+    def attention_weights(self, picture: Any, text: str | None = None) -> tuple[list[str], NDArray[np.float64]]:
+        """The tokens of a picture's best text, or of the text given, the end included, and where the decoder looked
+        before it wrote each, (tokens, rows, columns): weights over the places of its map of the picture.
+
+        Raises ``UserError`` for a model of classes or vectors, which looks at no places.
+        """
+        self._require_net()
+        if self.reader_.kind != "pictures":
+            raise UserError(f"this model writes from {self.reader_.kind}, which have no places to look at")
+        inputs = as_inputs(np.asarray(picture)[None])
+        (x,) = self._parts(self.reader_(inputs))
+        if text is None:
+            text = self.answers(inputs.items)[0][0].text
+        ids = torch.from_numpy(self.writer_.ids(_sequences([text], str))[0]).to(x.device).unsqueeze(1)
+        with judging(self.net):
+            _, _, weights = self.net.decoder.read(shifted(ids, self.writer_.end), self.net.begin(x))
+        assert weights is not None
+        halves = 2**self.settings_.net.halvings
+        rows, columns = (-(-side // halves) for side in inputs.items.shape[1:3])
+        tokens = [self.writer_.text([token]) or "end" for token in ids[:, 0].tolist()]
+        return tokens, weights[:, 0].view(len(ids), rows, columns).double().cpu().numpy()
+
+    def attention_figure(self, path: str | Path, picture: Any, text: str | None = None) -> None:
+        """Draws a picture, or a file of one, to a PNG file: for each token darkened where it was not looked at."""
+        self._require_net()
+        if is_path(picture) and self.reader_.kind == "pictures":
+            picture = read_inputs(str(picture), self.settings_.texts).items[0]
+        tokens, weights = self.attention_weights(picture, text)
+        picture = np.asarray(picture)
+        draw_looks(seen(picture if picture.ndim == 3 else picture[..., None]), tokens, weights, Path(path))
+
+    def score(self, X: Any, texts: Any = None) -> float:
+        """The mean logarithm of the probability of a token: higher is better."""
+        return -float(self.evaluate(X, texts)["loss"])
+
+    def evaluate(self, X: Any = None, texts: Any = None) -> dict[str, Any]:
+        """Loss (nats a token, the end included), perplexity, and what it writes: exact matches, BLEU, distinct texts.
+
+        On X and texts, on a file, or, where X is None, on the part kept for validation. Loss and perplexity are over
+        all texts. Of vectors and pictures, ``evaluate_texts`` at most, taken evenly, a text is written: ``exact`` is
+        the share that is one of the texts given for it, ``bleu`` that of sacrebleu with all of these as references (in
+        lower case where the model is) or None, and ``bleu_signature`` how it was counted or why not. Of classes 20
+        texts each are drawn. ``distinct`` is the share of the written texts that are different.
+        """
+        settings = self._fitted_settings()
+        captions = self._validation_part() if X is None else self._captions(X, texts)
+        pairs = _pairs(self.writer_, captions)
+        found: dict[str, Any] = {"inputs": len(captions), "texts": len(pairs)}
+        found |= _perplexity(self.net, self.reader_(captions.inputs), pairs, self.writer_.end)
+        if not settings.search.evaluate_texts:
+            return found
+        return found | (
+            self._judged_draws(captions) if self.reader_.labels is not None else self._judged_texts(captions)
+        )
+
+    def _judged_draws(self, captions: Captions) -> dict[str, Any]:
+        """How different the texts drawn of each class are."""
+        assert self.reader_.labels is not None
+        names = sorted(set(captions.inputs.items), key=self.reader_.labels.names.index)
+        drawn = self.samples(names, DRAWN_OF_A_CLASS, seed=self.settings_.training.seed)
+        every = [text for each in drawn for text in each]
+        shown = [{"input": str(name), "drawn": each[:SHOWN]} for name, each in zip(names, drawn, strict=True)]
+        return {"written": len(every), "distinct": len(set(every)) / len(every), "shown": shown}
+
+    def _judged_texts(self, captions: Captions) -> dict[str, Any]:
+        """How near the texts written from vectors or pictures are to those given."""
+        settings = self.settings_
+        most = min(len(captions), settings.search.evaluate_texts)
+        part = captions[np.unique(np.linspace(0, len(captions) - 1, most).round().astype(int))]
+        drawn = settings.search.temperature is not None
+        if drawn:
+            answers = [each[0] for each in self.samples(part.inputs.items, seed=settings.training.seed)]
+        else:
+            answers = self.predict(part.inputs.items)
+        lower = settings.texts.lowercase
+        score, signature = bleu(answers, [[text.lower() if lower else text for text in each] for each in part.texts])
+        # As the model would write them, so that blanks and capitals it does not learn do not count.
+        known = [[self.writer_.text(ids) for ids in self.writer_.ids(_sequences(each, str))] for each in part.texts]
+        return {
+            "written": len(part),
+            "exact": exact(answers, known),
+            "bleu": score,
+            "bleu_signature": signature,
+            "distinct": len(set(answers)) / len(answers),
+            "beam": None if drawn else settings.search.beam,
+            "shown": [
+                {"input": part.inputs.place(i), "texts": part.texts[i], "answer": answers[i]}
+                for i in range(min(SHOWN, len(part)))
+            ],
+        }
+
+    def show(self, result: dict[str, Any], folder: Path | None) -> str:
+        """What ``evaluate`` gave as lines."""
+        lines = [f"perplexity  {result['perplexity']:.3f} a token, over {result['texts']:,} texts"]
+        if "exact" in result:
+            how = "drawn" if result["beam"] is None else f"beam {result['beam']}"
+            lines.append(f"exact       {result['exact']:.4f} of {result['written']:,} texts written ({how})")
+            if result["bleu"] is None:
+                lines.append(f"BLEU        {result['bleu_signature']}")
+            else:
+                lines.append(f"BLEU        {result['bleu']:.2f}  ({result['bleu_signature']})")
+        if "distinct" in result:
+            lines.append(f"distinct    {result['distinct']:.4f} of {result['written']:,} texts written")
+            for each in result["shown"]:
+                if "drawn" in each:
+                    lines.append(f"  {each['input']}: {', '.join(each['drawn'])}")
+                else:
+                    lines += ["", f"  {each['input']}", f"  = {each['texts'][0]}", f"  > {each['answer']}"]
+        return "\n".join(lines)
+
+    def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
+        """``top`` texts for every class named, and for every input of files: the best, or as many drawn where the
+        option ``temperature`` is set.
+        """
+        settings = self._fitted_settings()
+        if not sources:
+            known = self.reader_.labels
+            names = f", such as {known.names[0]!r}," if known else ""
+            raise UserError(f"nothing to predict; give a class{names} or a file")
+        for source in sources:
+            inputs = read_inputs(source, settings.texts) if is_file(source, ENDINGS) else self._one_class(source)
+            for start in range(0, len(inputs), EVALUATION_ROWS):
+                part = inputs[np.arange(start, min(start + EVALUATION_ROWS, len(inputs)))]
+                self.reader_(part)  # for its place, should it be none that the model knows
+                if settings.search.temperature is None:
+                    texts = [[each.text for each in found] for found in self.answers(part.items, top)]
+                else:
+                    texts = self.samples(part.items, top)
+                for i, each in enumerate(texts):
+                    name = str(part.items[i]) if part.kind == "classes" else part.place(i)
+                    record: dict[str, Any] = {"text": each[0], "input": name}
+                    if top > 1:
+                        record["texts"] = each
+                    yield record, "\n".join(f"{name}: {text}" for text in each)
+
+    # What is learned, and the net made from it
+
+    def _learned(self) -> dict[str, Any]:
+        return {
+            "reader": self.reader_.document(),
+            "encoder": self.writer_.encoder.document(),
+            "longest": self.writer_.longest,
+            "validation_in_file": self._kept_in_file,
+        }
+
+    def _relearn(self, learned: dict[str, Any]) -> None:
+        origin = str(self.run.path)
+        self.reader_ = InputReader.from_document(learned.get("reader", {}), origin)
+        if not isinstance(learned.get("longest"), int):
+            raise UserError(f"{origin} says nothing of its texts; restore its learned.json or train again")
+        self.writer_ = Writer(Encoder.from_document(learned.get("encoder", {}), origin), learned["longest"])
+        self._kept_in_file = bool(learned.get("validation_in_file"))
+
+    def _build(self) -> CaptionNet:
+        net = self.settings_.net
+        return built(
+            CaptionNet,
+            net,
+            self.writer_.encoder.vocab_size,
+            **self.reader_.sizes,
+            input_size=net.input_size,
+            halvings=net.halvings,
+            attention=net.attention,
+            embedding_size=net.embedding_size,
+            tied=net.tied,
+        )
+
+    def _learned_encoder(self, train: Captions) -> Encoder:
+        options = self.settings_.texts
+        return Encoder.learned(
+            _sequences([text for each in train.texts for text in each], train.text_place),
+            tokens=options.tokens,
+            lowercase=options.lowercase,
+            min_count=options.min_count,
+            max_types=options.max_types,
+        )
+
+    def _about(self, train: Captions, held: Captions, left: int) -> dict[str, str]:
+        learn, judge = (sum(map(len, part.texts)) for part in (train, held))
+        kind = self.reader_.kind
+        if self.reader_.labels is not None:
+            names = self.reader_.labels.names
+            told = f"{len(names)}: {', '.join(map(str, names[:8]))}{', ...' if len(names) > 8 else ''}"
+        else:
+            size = " x ".join(map(str, train.inputs.items.shape[1:]))
+            told = f"{len(train):,} to learn from, {len(held):,} to judge by, {size}"
+        return {
+            kind: told,
+            "texts": f"{learn:,} to learn from, {judge:,} to judge by"
+            + (f" ({left:,} left out, longer than max_length)" if left else ""),
+            "tokens": f"{self.settings_.texts.tokens}s, {self.writer_.encoder.vocab_size:,} types",
+        }
+
+    # Inputs and texts, from wherever they come
+
+    def _split(self, X: Any, texts: Any, valid: Any) -> tuple[Captions, Captions]:
+        """The captions to learn from and those to judge by."""
+        options, seed = self.settings_.texts, self.settings_.training.seed
+        X = options.data if X is None else X
+        if X is None:
+            raise UserError("there is nothing to train on; name a file with data= (--data FILE), or give fit(X, texts)")
+        given = self._captions(X, texts)
+        valid = options.valid if valid is None else valid
+        if valid is not None:
+            return given, self._captions(*pair(valid))
+        groups = None
+        if given.inputs.kind == "classes":
+            groups = ["\n".join(each).lower() for each in given.texts]
+        learn, judge = hold_out(len(given), options.valid_share, groups=groups, seed=seed)
+        return given[learn], given[judge]
+
+    def _captions(self, X: Any, texts: Any) -> Captions:
+        if not is_path(X):
+            return as_captions(X, texts)
+        if texts is not None:
+            raise UserError(f"X is the file {str(X)!r}, which holds the texts; leave texts out")
+        return read_captions(str(X), self.settings_.texts)
+
+    def _validation_part(self) -> Captions:
+        if not hasattr(self, "_kept"):
+            if not self._kept_in_file:
+                raise UserError("what was kept for validation is in no file; name data to evaluate on")
+            _, self._kept = self._split(None, None, None)
+        return self._kept
+
+    def _one_class(self, name: str) -> Inputs:
+        if self.reader_.labels is None:
+            raise UserError(f"{name!r} is no file, and this model writes from {self.reader_.kind}; give a file")
+        # On the command line a whole number is a text.
+        named = {str(label): label for label in self.reader_.labels.names}
+        return as_inputs([named.get(name, name)], lambda i: "the command line")
+
+    def _parts(self, x: NDArray[Any]) -> Iterator[Tensor]:
+        like = next(self.net.parameters())
+        for start in range(0, len(x), EVALUATION_ROWS):
+            yield moved((torch.from_numpy(x[start : start + EVALUATION_ROWS]),), like)[0]
+
+    def _fitted_settings(self) -> CaptionSettings:
+        self._require_net()
+        return self.settings_
+
+
+def _sequences(texts: Sequence[str], place: Any) -> Sequences:
+    return Sequences("texts", texts, place)
+
+
+def _pairs(writer: Writer, captions: Captions) -> list[tuple[int, Ids]]:
+    """Every text as ids, with the number of the input it is written from."""
+    rows = [row for row, each in enumerate(captions.texts) for _ in each]
+    ids = writer.ids(_sequences([text for each in captions.texts for text in each], captions.text_place))
+    return list(zip(rows, ids, strict=True))
+
+
+def _batch(x: NDArray[Any], pairs: Sequence[tuple[int, Ids]]) -> Batch:
+    target = as_target([ids for _, ids in pairs])
+    return Batch(torch.from_numpy(x[[row for row, _ in pairs]]), *target)
+
+
+def _perplexity(net: CaptionNet, x: NDArray[Any], pairs: Sequence[tuple[int, Ids]], start: int) -> dict[str, float]:
+    like = next(net.parameters())
+
+    def parts() -> Iterator[tuple[Tensor, int]]:
+        for rows in by_length([len(ids) for _, ids in pairs], EVALUATION_ROWS):
+            batch = moved(_batch(x, [pairs[row] for row in rows]), like)
+            target = Target(batch.ids, batch.valid)
+            mean = writing_loss(net.decoder, net.begin(batch.x), shifted(batch.ids, start), target)
+            yield mean, int(batch.valid.sum())
+
+    with judging(net):
+        return perplexity(parts())

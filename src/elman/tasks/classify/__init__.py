@@ -1,0 +1,3 @@
+"""Classification: one label for a sequence."""
+
+from .estimator import Classifier as Classifier

@@ -1,0 +1,368 @@
+"""Classification as an estimator: one label for a text, a sequence of numbers, an image, a recording or a clip."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor, nn
+
+from ...data import Batches, Encoder, Labels, Sequences, by_length, hold_out, pad
+from ...data.images import moved_about
+from ...data.labels import plain_label
+from ...errors import UserError
+from ...models import ClassifierNet
+from ..confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
+from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from ..sources import is_file, is_path, pair
+from .examples import ENDINGS, Examples, examples_of
+from .settings import ClassifierSettings
+
+EVALUATION_ROWS = 128
+SHOWN = 60  # characters of an example in a line of output
+
+
+class Batch(NamedTuple):
+    """``x`` (T, B) ids or (T, B, F) numbers, ``lengths`` (B,), ``targets`` (B,) class numbers."""
+
+    x: Tensor
+    lengths: Tensor
+    targets: Tensor
+
+
+class Classifier(SequenceEstimator):
+    """A recurrent classifier of any cell: ``fit``, ``predict``, ``predict_proba``, ``score``, ``evaluate``.
+
+    Takes every option of ``ClassifierSettings`` by name; ``elman train classify --help`` explains each. X may be a list
+    of texts, lists of tokens, an array (n, T) or (n, T, F), a list of arrays (T_i,) or (T_i, F) of unequal length, a
+    column of pandas, or the name of a file or folder. Images are (n, height, width) or (n, height, width, C), which the
+    option ``read_as`` turns into sequences, clips (n, T, height, width) or (n, T, height, width, C), for which there is
+    ``frames="cnn"``; recordings are .wav files, or what ``elman.data.log_mel`` makes of samples. After ``fit`` or
+    ``load`` there are also ``labels_``, ``encoder_`` and ``classes_``. scikit-learn's ``clone``, ``cross_val_score``
+    and searches work.
+
+    >>> texts = ["a fine film", "a dull film", "fine work", "dull work"] * 4
+    >>> model = Classifier(cell="rnn", hidden_size=8, steps=30, learning_rate=0.02, min_count=0, threads=1)
+    >>> model.fit(texts, ["good", "bad", "good", "bad"] * 4).predict(["fine", "dull"]).tolist()
+    ['good', 'bad']
+    """
+
+    task = "classify"
+    settings_class = ClassifierSettings
+    help = """Train a classifier on a file of examples with labels; it is judged on a part it does not learn from.
+
+    Examples:
+      elman train classify --data reviews.csv --input text --label stars
+      elman train classify --data questions.txt --cell gru --bidirectional --dropout 0.5 --minutes 5
+      elman train classify --data names.csv --tokens char --best f1 --class-weight balanced
+      elman train classify --data digits.csv --input 'pixel*' --step-size 8
+      elman train classify --data train-images-idx3-ubyte.gz --read-as patches --shift 2
+      elman train classify --data FOLDER --rate 8000   (FOLDER/label/*.wav)
+      elman train classify --resume runs/classify-gru-1 --epochs 40
+    """
+    settings_: ClassifierSettings
+    labels_: Labels
+    encoder_: Encoder
+    _kept_in_file: bool
+    _kept: tuple[list[NDArray[Any]], NDArray[np.int64]]
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        valid: Any = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+        console: Console | None = None,
+        quiet: bool = True,
+    ) -> Self:
+        """Trains on X and y, stops early, and ends with the weights best on the validation part.
+
+        Args:
+            X: examples, see the class, or a file of them; the file of the option ``data`` unless given.
+            y: a label for each: texts, whole numbers or truth values; None where X is a file.
+            groups: a value for each, none of which may be both in training and in validation.
+            valid: the validation part: a pair (X, y) or a file; unless given that of the option ``valid``, or
+                ``valid_share`` of the examples, of every label its part.
+            run: a run folder to keep settings, metrics, curves and checkpoints in; unless given nothing is kept.
+            resume: go on from that folder's last checkpoint, bit for bit; the data must be the same.
+            console: where progress is shown, unless ``quiet``.
+            quiet: show nothing.
+
+        Raises ``UserError`` for every mistake in options and data, naming row and column; nothing is overwritten.
+        """
+        settings: ClassifierSettings = self._begin(self._options_with(X, valid))
+        train, held = self._split(X, y, groups, valid)
+        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
+        self.labels_ = Labels.learned(train.labels or (), train.label_place)
+        self.encoder_ = _learned_encoder(settings, train.inputs)
+        targets = self.labels_.encode(train.labels or (), train.label_place)
+        kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
+        net = self._build()
+        weights = self._class_weights(targets)
+
+        def loss(batch: Batch) -> Tensor:
+            scores = net(batch.x, batch.lengths).float()
+            weight = None if weights is None else weights.to(scores)
+            return F.cross_entropy(scores, batch.targets, weight)
+
+        shift, inputs = settings.images.shift, self.encoder_(train.inputs)
+
+        def collate(rows: NDArray[np.int64]) -> Batch:
+            each = self.encoder_(moved_about(train.inputs[rows], shift)) if shift else [inputs[row] for row in rows]
+            return Batch(*pad(each), torch.from_numpy(targets[rows]))
+
+        batches = Batches([len(each) for each in inputs], settings.machine.batch_size, collate, settings.training.seed)
+        lesson = Lesson(
+            net,
+            batches,
+            loss,
+            lambda batch: len(batch.targets),
+            lambda: _numbers(_log_probabilities(net, kept[0]), kept[1]),
+            self._about(len(inputs), len(kept[0])),
+            _JUDGES[settings.goal.best],
+        )
+        self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
+        self._kept = kept
+        return self
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, in the order of the columns of ``predict_proba``."""
+        return self.labels_.array
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """The probability of every label for every example, (n, C), columns as in ``classes_``."""
+        self._require_net()
+        return np.exp(_log_probabilities(self.net, self.encoder_(self._new(X).inputs)))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest label of every example, (n,)."""
+        answers = self.predict_proba(X).argmax(1)
+        return self.classes_[answers]
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The share of examples whose label is predicted."""
+        return float(self.evaluate(X, y)["accuracy"])
+
+    def evaluate(self, X: Any = None, y: Any = None) -> dict[str, Any]:
+        """Loss (nats), accuracy, macro F1, and of every label precision, recall and F1, with the confusion matrix.
+
+        On X and y, on a file, or, where X is None, on the part kept for validation. All are plain values:
+        ``confusion[i][j]`` is how many examples of ``labels[i]`` were taken for ``labels[j]``.
+
+        Raises ``UserError`` for a label that training did not have, with its row.
+        """
+        self._require_net()
+        if X is None:
+            inputs, targets = self._validation_part()
+        else:
+            given = examples_of(X, y, self.settings_, strict=True, kind=self.encoder_.kind)
+            inputs, targets = self.encoder_(given.inputs), self.labels_.encode(given.labels or (), given.label_place)
+        scores = _log_probabilities(self.net, inputs)
+        confusion = confusion_matrix(targets, scores.argmax(1), len(self.labels_))
+        each = {name: values.tolist() for name, values in per_class(confusion).items()}
+        found: dict[str, Any] = {"examples": len(targets), **_numbers(scores, targets)}
+        return found | {"labels": list(self.labels_.names), "per_label": each, "confusion": confusion.tolist()}
+
+    def show(self, result: dict[str, Any], folder: Path | None) -> str:
+        """What ``evaluate`` gave as lines; the confusion matrix is drawn to ``confusion.png`` in ``folder``."""
+        names = [str(label) for label in result["labels"]]
+        confusion = np.array(result["confusion"])
+        lines = [
+            f"accuracy  {result['accuracy']:.4f}  ({np.trace(confusion):,} of {result['examples']:,} examples)",
+            f"macro F1  {result['f1']:.4f}",
+            f"loss      {result['loss']:.4f}",
+            "",
+            table(confusion, names),
+        ]
+        if folder is not None:
+            draw_confusion(confusion, names, folder / "confusion.png")
+            lines += ["", f"drawn in {folder / 'confusion.png'}"]
+        return "\n".join(lines)
+
+    def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
+        """The likeliest ``top`` labels of every example of files and texts, as records and lines."""
+        self._require_net()
+        if not sources:
+            raise UserError("nothing to predict; give a file, a text in quotes, or - for standard input")
+        for source in sources:
+            examples = self._new(source) if self._is_source(source) else self._one_text(source)
+            for i, probabilities in enumerate(np.exp(_log_probabilities(self.net, self.encoder_(examples.inputs)))):
+                best = np.argsort(-probabilities, kind="stable")[:top]
+                likely = {str(self.labels_.names[k]): round(float(probabilities[k]), 4) for k in best}
+                shown = _shown(examples.inputs, i)
+                answer = "  ".join(f"{name} {value:.3f}" for name, value in likely.items())
+                label = self.labels_.names[best[0]]
+                yield {"label": label, "probabilities": likely, "input": shown}, f"{answer}  {shown}"
+
+    # What is learned, and the net made from it
+
+    def _learned(self) -> dict[str, Any]:
+        return {
+            "labels": list(self.labels_.names),
+            "encoder": self.encoder_.document(),
+            "validation_in_file": self._kept_in_file,
+        }
+
+    def _relearn(self, learned: dict[str, Any]) -> None:
+        origin = str(self.run.path)
+        if not isinstance(learned.get("labels"), list):
+            raise UserError(f"{origin} says nothing of its labels; restore its learned.json or train again")
+        self.labels_ = Labels(learned["labels"])
+        self.encoder_ = Encoder.from_document(learned.get("encoder", {}), origin)
+        self._kept_in_file = bool(learned.get("validation_in_file"))
+
+    def _build(self) -> ClassifierNet:
+        net, encoder = self.settings_.net, self.encoder_
+        return built(
+            ClassifierNet,
+            net,
+            len(self.labels_),
+            vocab_size=encoder.vocab_size or None,
+            features=encoder.features or None,
+            frames=net.frames,
+            frame_shape=encoder.shape,
+            frame_size=net.frame_size,
+            bidirectional=net.bidirectional,
+            embedding_size=net.embedding_size,
+            pooling=net.pooling,
+            word_dropout=net.word_dropout,
+            unknown_id=encoder.tokenizer and encoder.tokenizer.unknown_id,
+        )
+
+    def _class_weights(self, targets: NDArray[np.int64]) -> Tensor | None:
+        if self.settings_.goal.class_weight is None:
+            return None
+        counts = np.bincount(targets, minlength=len(self.labels_))
+        return torch.from_numpy(len(targets) / (len(self.labels_) * counts))
+
+    def _about(self, learn: int, judge: int) -> dict[str, str]:
+        names = ", ".join(map(str, self.labels_.names[:8])) + (", ..." if len(self.labels_) > 8 else "")
+        encoder = self.encoder_
+        about = {
+            "examples": f"{learn:,} to learn from, {judge:,} to judge by",
+            "labels": f"{len(self.labels_)}: {names}",
+        }
+        if encoder.vocab_size:
+            what = f"{self.settings_.examples.tokens}s" if encoder.kind == "texts" else "given"
+            return about | {"tokens": f"{what}, {encoder.vocab_size:,} types"}
+        return about | {"features": f"{encoder.features} a step"}
+
+    # Examples, from wherever they come
+
+    def _options_with(self, X: Any, valid: Any) -> Mapping[str, Any]:
+        """The options, with the files that ``fit`` was given in place of those it was made with."""
+        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
+        return {**self.get_params(), **given}
+
+    def _split(self, X: Any, y: Any, groups: Any, valid: Any) -> tuple[Examples, Examples]:
+        """The examples to learn from and those to judge by."""
+        place, seed = self.settings_.examples, self.settings_.training.seed
+        X = place.data if X is None else X
+        if X is None:
+            raise UserError("there is nothing to train on; name a file with data= (--data FILE), or give fit(X, y)")
+        given = examples_of(X, y, self.settings_, strict=True, groups=groups)
+        valid = place.valid if valid is None else valid
+        if valid is not None:
+            held = examples_of(*pair(valid), self.settings_, strict=True, kind=given.inputs.kind)
+            return given, held
+        plain = [plain_label(label, row, given.label_place) for row, label in enumerate(given.labels or ())]
+        if given.groups is None:
+            parts = hold_out(len(plain), place.valid_share, labels=plain, seed=seed)
+        else:
+            parts = hold_out(len(plain), place.valid_share, groups=given.groups, seed=seed)
+        train, held = (given[rows] for rows in parts)
+        return train, held
+
+    def _validation_part(self) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
+        if not hasattr(self, "_kept"):
+            if not self._kept_in_file:
+                raise UserError("what was kept for validation is in no file; name data to evaluate on")
+            _, held = self._split(None, None, None, None)
+            self._kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
+        return self._kept
+
+    def _new(self, X: Any) -> Examples:
+        """Examples to predict."""
+        return examples_of(X, None, self.settings_, kind=self.encoder_.kind)
+
+    def _is_source(self, source: str) -> bool:
+        """Whether it names a file, or a folder where the model reads what folders hold."""
+        return is_file(source, ENDINGS) or (self.encoder_.kind == "numbers" and Path(source).is_dir())
+
+    def _one_text(self, text: str) -> Examples:
+        if self.encoder_.kind == "numbers":
+            raise UserError(f"{text!r} is no file, and this model reads numbers; give a file: {', '.join(ENDINGS)}")
+        words = text.split() if self.encoder_.kind == "tokens" else text
+        return self._new([words])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.target_tags.required = "classifier", True
+        tags.classifier_tags = importlib.import_module("sklearn.utils").ClassifierTags()
+        return tags
+
+
+_JUDGES: dict[str, Callable[[Mapping[str, float]], Any]] = {
+    # Of equal accuracy the surer one: small validation parts have many equals.
+    "accuracy": lambda numbers: (-numbers["accuracy"], numbers["loss"]),
+    "f1": lambda numbers: (-numbers["f1"], numbers["loss"]),
+    "loss": lambda numbers: numbers["loss"],
+}
+
+
+def _log_probabilities(net: nn.Module, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """The logarithms of the probabilities, (n, C), in the order of the inputs."""
+    rows_and_scores = []
+    like = next(net.parameters())
+    with judging(net):
+        for rows in by_length([len(each) for each in inputs], EVALUATION_ROWS):
+            x, lengths = moved(pad([inputs[row] for row in rows]), like)
+            scores = net(x, lengths).double().log_softmax(-1)
+            rows_and_scores.append((rows, scores.cpu().numpy()))
+    order = np.concatenate([rows for rows, _ in rows_and_scores])
+    return np.concatenate([scores for _, scores in rows_and_scores])[np.argsort(order)]
+
+
+def _numbers(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[str, float]:
+    confusion = confusion_matrix(targets, scores.argmax(1), scores.shape[1])
+    return {
+        "loss": float(-scores[np.arange(len(targets)), targets].mean()),
+        "accuracy": float(np.trace(confusion) / len(targets)),
+        "f1": macro_f1(confusion),
+    }
+
+
+def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder:
+    options, images = settings.examples, settings.images
+    return Encoder.learned(
+        inputs,
+        tokens=options.tokens,
+        lowercase=options.lowercase,
+        standardise=options.standardise,
+        max_length=options.max_length,
+        min_count=options.min_count,
+        max_types=options.max_types,
+        vocab_size=options.vocab_size,
+        read_as=images.read_as,
+        patch=images.patch,
+        stride=images.stride,
+    )
+
+
+def _shown(inputs: Sequences, i: int) -> str:
+    item = inputs.items[i]
+    if inputs.kind == "numbers":
+        return inputs.place(i)
+    text = " ".join(item if isinstance(item, list) else item.split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -1,0 +1,3 @@
+"""Forecasting: the next values of a series."""
+
+from .estimator import Forecaster as Forecaster

@@ -1,0 +1,99 @@
+"""Forecasts drawn over the series: medians, and bands between the quantiles."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...training.files import replace_file, writing
+
+if TYPE_CHECKING:
+    from ...data.series import Series
+    from .result import Forecast
+
+SERIES, FORECAST = "#3a3a3a", "#c0392b"
+MOST_PANELS, MOST_ROWS = 6, 400
+TICKS = 6
+
+
+def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, title: str = "") -> None:
+    """Draws the last part of the series and the forecasts that begin in it or after it to a PNG file.
+
+    One panel a target, at most six. Of forecasts that overlap only every so many is drawn, so that each stands alone.
+
+    Raises ``UserError`` where the file cannot be written.
+    """
+    # Imported only here: most uses need no picture. Figure, not pyplot: no global state.
+    from matplotlib.figure import Figure
+
+    shown = _apart(forecasts)
+    horizon = len(shown[-1])
+    end = max(len(series), shown[-1].origin + horizon)
+    first = max(0, min(shown[0].origin - 2 * horizon, end - 6 * horizon, end - 60), end - MOST_ROWS)
+    shown = [each for each in shown if each.origin >= first]
+    panels = min(series.targets, MOST_PANELS)
+    figure = Figure(figsize=(9, 2.2 + 2.2 * panels), dpi=120, layout="constrained")
+    labels = [*(series.dates or map(str, range(len(series)))), *shown[-1].dates]
+    for panel, axes in enumerate(np.atleast_1d(figure.subplots(panels, sharex=True))):
+        rows = np.arange(first, len(series))
+        axes.plot(rows, series.values[first:, panel], color=SERIES, linewidth=1.2, label="series")
+        for number, forecast in enumerate(shown):
+            before = series.values[forecast.origin - 1, panel] if forecast.origin else np.nan
+            _draw_one(axes, forecast, panel, before, named=number == 0)
+        axes.set_ylabel(series.columns[panel])
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.01)
+        if panel == 0:
+            axes.legend(frameon=False, loc="upper left", ncols=3, fontsize=9)
+            # Room for the legend above the curves.
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high + 0.15 * (high - low))
+            axes.set_title(title, loc="left", fontsize=11)
+    ticks = np.unique(np.linspace(first, end - 1, TICKS).round().astype(int))
+    axes.set_xticks(ticks, [labels[min(tick, len(labels) - 1)] for tick in ticks])
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    with writing(path):
+        replace_file(path, picture.getvalue())
+
+
+def _draw_one(axes: Any, forecast: Forecast, panel: int, before: float, named: bool) -> None:
+    """One forecast, from the value before it on, so that the lines join."""
+    values = np.concatenate([np.full((1, len(forecast.levels)), before), forecast.quantiles[:, panel]])
+    steps = np.arange(forecast.origin - 1, forecast.origin + len(forecast))
+    pairs = len(forecast.levels) // 2
+    for pair in range(pairs):
+        level = forecast.levels[-1 - pair] - forecast.levels[pair]
+        axes.fill_between(
+            steps,
+            values[:, pair],
+            values[:, -1 - pair],
+            color=FORECAST,
+            alpha=0.18,
+            linewidth=0,
+            label=f"{100 * level:.0f} % interval" if named else None,
+        )
+    axes.plot(
+        steps,
+        values[:, forecast.middle],
+        color=FORECAST,
+        linewidth=1.4,
+        marker="o" if len(forecast) == 1 else "",
+        markersize=3,
+        label="forecast" if named else None,
+    )
+    axes.axvline(forecast.origin - 0.5, color=FORECAST, alpha=0.35, linewidth=0.8, linestyle=":")
+
+
+def _apart(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """The latest forecast, and going back those that end before the one kept begins."""
+    kept: list[Forecast] = []
+    for forecast in sorted(forecasts, key=lambda each: each.origin, reverse=True):
+        if not kept or forecast.origin + len(forecast) <= kept[0].origin:
+            kept.insert(0, forecast)
+    return kept

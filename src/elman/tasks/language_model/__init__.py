@@ -1,0 +1,3 @@
+"""Language models: the next token of a text."""
+
+from .estimator import LanguageModel as LanguageModel

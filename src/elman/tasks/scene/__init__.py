@@ -1,0 +1,3 @@
+"""Scene labelling: a class for every pixel."""
+
+from .estimator import SceneLabeller as SceneLabeller

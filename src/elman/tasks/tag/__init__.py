@@ -1,0 +1,3 @@
+"""Tagging: a tag for every step."""
+
+from .estimator import Tagger as Tagger

@@ -1,0 +1,75 @@
+"""What a tagger's net reads: ids or numbers, and the spelling of tokens, each different token of a batch once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...data import Encoder, Sequences, pad
+from ...data.batches import Rows
+from ...data.tokenizers.members import MembersTokenizer
+from ...models.tagger import Spelling
+
+
+class Batch(NamedTuple):
+    """``x`` (T, B) ids or (T, B, F) numbers, ``lengths`` (B,), the parts of a ``Spelling`` or None, ``targets``."""
+
+    x: Tensor
+    lengths: Tensor
+    characters: Tensor | None
+    character_lengths: Tensor | None
+    which: Tensor | None
+    targets: Tensor | None
+
+    @property
+    def spelling(self) -> Spelling | None:
+        """How the tokens are spelt, where that is read."""
+        if self.characters is None or self.character_lengths is None or self.which is None:
+            return None
+        return Spelling(self.characters, self.character_lengths, self.which)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Sequences as a net reads them: ``steps[i]`` (T_i,) ids or (T_i, F) numbers.
+
+    ``spelt[k]`` are the characters of the different token k, of which number 0 is the empty one that pads, and
+    ``which[i]`` (T_i,) says which tokens sequence i has; both are empty where no spelling is read.
+    """
+
+    steps: Sequence[NDArray[Any]]
+    spelt: Sequence[NDArray[Any]] = ()
+    which: Sequence[Rows] = ()
+
+    @classmethod
+    def of(cls, sequences: Sequences, encoder: Encoder, characters: MembersTokenizer | None) -> Coded:
+        """Read by an encoder, and by a tokenizer of characters where spelling is read."""
+        steps = encoder(sequences)
+        if characters is None:
+            return cls(steps)
+        numbers: dict[str, int] = {"": 0}
+        which = [np.array([numbers.setdefault(t, len(numbers)) for t in item], np.int64) for item in sequences.items]
+        return cls(steps, [characters.encode(token) for token in numbers], which)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Steps of every sequence."""
+        return [len(each) for each in self.steps]
+
+    def batch(self, rows: Rows, targets: Sequence[Rows] | None = None) -> Batch:
+        """The sequences with these numbers side by side, and their targets where given."""
+        x, lengths = pad([self.steps[row] for row in rows])
+        y = None if targets is None else pad([targets[row] for row in rows])[0]
+        if not self.spelt:
+            return Batch(x, lengths, None, None, None, y)
+        places, _ = pad([self.which[row] for row in rows])
+        tokens, which = np.unique(np.append(places.numpy(), 0), return_inverse=True)
+        characters, character_lengths = pad([self.spelt[token] for token in tokens])
+        at = torch.from_numpy(which[:-1].reshape(places.shape))
+        return Batch(x, lengths, characters, character_lengths, at, y)

@@ -1,0 +1,1 @@
+"""What the jobs that write share: targets, search, figures and scores."""

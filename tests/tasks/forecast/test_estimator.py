@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from elman import Forecaster, UserError
+from elman.cli import main
+from elman.tasks.forecast.paths import _at, _drawn
+from elman.tasks.recipes import read_recipe, recipes
+
+SMALL = {"cell": "rnn", "hidden_size": 8, "horizon": 6, "season": 12, "context": 12, "steps": 60, "threads": 1}
+
+
+def wave(length: int = 300, noise: float = 0.3, seed: int = 0) -> np.ndarray:
+    t = np.arange(length)
+    return 20 + 3 * np.sin(t * np.pi / 6) + noise * np.random.default_rng(seed).standard_normal(length)
+
+
+def small(**options: Any) -> Forecaster:
+    return Forecaster(**{**SMALL, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Forecaster:
+    return small(steps=200).fit(wave())
+
+
+# Quality
+
+
+def test_it_beats_the_naive_forecasts_by_a_margin(fitted: Forecaster) -> None:
+    found = fitted.evaluate(origins=None)
+    scores = {name: each["mae"] for name, each in found["methods"].items()}
+    assert list(scores) == ["rnn", "naive", "seasonal naive", "autoregression"]
+    assert scores["rnn"] < 0.2 * scores["naive"]
+    assert scores["rnn"] < 0.85 * scores["seasonal naive"]
+    assert scores["rnn"] < 1.15 * scores["autoregression"]
+    # The least that can be: the mean absolute value of the noise.
+    assert scores["rnn"] < 1.25 * 0.3 * np.sqrt(2 / np.pi)
+    assert found["origins"] == 55
+    assert found["mase"] < 1 and found["mae"] == scores["rnn"]
+
+
+def test_intervals_hold_their_share_of_a_known_process() -> None:
+    quantiles = (0.1, 0.25, 0.75, 0.9)
+    model = small(horizon=2, quantiles=quantiles, steps=200, season=1, test=600, subtract="nothing")
+    draw = np.random.default_rng(1)
+    values = np.zeros(1600)
+    for t in range(1, 1600):
+        values[t] = 0.8 * values[t - 1] + draw.standard_normal()
+    found = model.fit(values).evaluate(origins=None)
+    assert found["interval"] == pytest.approx(0.8)
+    assert abs(found["coverage"] - 0.8) < 0.06
+    # One step ahead the interval from 0.1 to 0.9 of the noise is 2.563 wide.
+    one = np.array([each.quantiles[0, 0] for each in found.forecasts])
+    assert abs((one[:, -1] - one[:, 0]).mean() / 2.563 - 1) < 0.15
+    assert bool((np.diff(one, axis=1) >= 0).all())
+    # The recursive forecast knows the spread too: after many steps that of the process itself.
+    far = model.predict(horizon=20).quantiles[-1, 0]
+    assert far[-1] - far[0] == pytest.approx(2.563 / 0.6, rel=0.25)
+
+
+def test_covariates_known_ahead_are_used() -> None:
+    draw = np.random.default_rng(0)
+    holiday = (draw.random(400) < 0.3).astype(float)
+    values = 5 + 4 * holiday + 0.2 * draw.standard_normal(400)
+    table = {"sold": values, "holiday": holiday}
+    options = {"target": "sold", "season": 1, "subtract": "nothing", "horizon": 3, "steps": 300}
+    model = small(known=("holiday",), learning_rate=0.01, **options).fit(table)
+    assert model.evaluate(origins=None)["mae"] < 0.35
+    assert model.evaluate(origins=None)["methods"]["autoregression"]["mae"] > 1
+    forecast = model.predict(future=[[1], [0], [1]]).median
+    assert np.abs(forecast - [9, 5, 9]).max() < 1
+    # The same from rows at the end that hold the covariate alone.
+    longer = {"sold": [*values, *[None] * 3], "holiday": [*holiday, 1, 0, 1]}
+    np.testing.assert_allclose(model.predict(longer).median, forecast)
+    with pytest.raises(UserError, match=r"need 3 rows of the covariates known ahead \(holiday\); got 1"):
+        model.predict(future=[[1]])
+
+
+def test_several_targets_past_covariates_and_blocks() -> None:
+    t = np.arange(240)
+    table = {
+        "day": [f"d{k}" for k in t],
+        "a": wave(240),
+        "b": 50 - 2 * wave(240, seed=1),
+        "wind": np.cos(t * np.pi / 6),
+    }
+    model = small(target=("a", "b"), past=("wind",)).fit(table)
+    forecast = model.predict()
+    assert forecast.median.shape == (6, 2) and np.asarray(forecast).shape == (6, 2)
+    assert forecast.columns == ("a", "b") and forecast.dates == tuple(f"+{k}" for k in range(1, 7))
+    assert [record["target"] for record in forecast.records()[:3]] == ["a", "b", "a"]
+    assert model.evaluate()["mase"] < 1.3
+    with pytest.raises(UserError, match="need the future of the covariates in past"):
+        model.predict(horizon=7)
+    with pytest.raises(UserError, match=r"trained on the columns a, b, wind; got value"):
+        model.set_params(target=None, past=())
+        model.settings_ = model.settings()
+        model.predict(wave())
+
+
+# Nothing of the future leaks
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_future_does_not_change_a_forecast(missing: bool) -> None:
+    before = wave()
+    if missing:
+        before[[50, 51, 239, 245, 246]] = np.nan
+    after = before.copy()
+    after[247:] = 1e3 * np.random.default_rng(2).standard_normal(53)
+    options = {"missing": "interpolate", "test": 60, "log": False, "steps": 20}
+    models = [small(**options).fit(values) for values in (before, after)]
+    for one, other in zip(models[0].net.parameters(), models[1].net.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert models[0].scaling_ == models[1].scaling_
+    rolled = [model.evaluate(origins=None).forecasts for model in models]
+    for one, other in zip(*rolled, strict=True):
+        if one.origin <= 247:
+            np.testing.assert_array_equal(one.quantiles, other.quantiles)
+    assert rolled[0][-1].quantiles.max() < 100 < np.abs(rolled[1][-1].quantiles).max()
+    # A rolling forecast is what predict says of the series as it was then.
+    then = models[0].predict(before[:247]).quantiles
+    np.testing.assert_allclose(then, next(each for each in rolled[0] if each.origin == 247).quantiles, rtol=1e-6)
+
+
+def test_scaling_is_learned_from_the_training_part(fitted: Forecaster) -> None:
+    end, seen = fitted.parts_
+    assert (end, seen) == (206, 240)
+    assert fitted.scaling_.mean[0] == pytest.approx(wave()[:206].mean())
+    assert fitted.scaling_.deviation[0] == pytest.approx(wave()[:206].std())
+
+
+def test_origins_lie_after_what_was_seen(fitted: Forecaster) -> None:
+    series = wave()
+    assert [each.origin for each in fitted.evaluate(stride=6, origins=None).forecasts] == list(range(240, 295, 6))
+    assert [each.origin for each in fitted.evaluate(stride=6, origins=2).forecasts] == [288, 294]
+    # A part of the same series: found again, wherever it begins.
+    assert [each.origin for each in fitted.evaluate(series[200:], origins=3).forecasts] == [40, 67, 94]
+    with pytest.raises(UserError, match="among the values the model was trained on"):
+        fitted.evaluate(series[:120])
+    # Another series is judged from its first window on.
+    assert fitted.evaluate(wave(seed=5), origins=2).forecasts[0].origin == 12
+    with pytest.raises(UserError, match="no room to evaluate"):
+        fitted.evaluate(series[:244])
+
+
+def test_refitting_sees_all_that_precedes(monkeypatch: pytest.MonkeyPatch, fitted: Forecaster) -> None:
+    lengths: list[int] = []
+    fit = Forecaster.fit
+
+    def noted(self: Forecaster, X: Any = None, y: Any = None, **how: Any) -> Forecaster:
+        lengths.append(len(X))
+        return fit(self.set_params(steps=3), X, y, **how)
+
+    monkeypatch.setattr(Forecaster, "fit", noted)
+    found = fitted.evaluate(origins=2, refit=True)
+    assert lengths == [240, 294] and found["policy"] == "trained anew at every origin"
+
+
+def test_without_a_test_part_it_says_so() -> None:
+    model = small(test=0, steps=5).fit(wave(120))
+    assert "which chose the weights" in model.evaluate(origins=3)["policy"]
+    assert model.evaluate(origins=3).forecasts[0].origin == model.parts_[0]
+
+
+# What goes in and comes out
+
+
+def test_forecasts_keep_dates_and_table(fitted: Forecaster, tmp_path: Path) -> None:
+    forecast = fitted.predict()
+    assert len(forecast) == 6 and forecast.levels == (0.1, 0.5, 0.9)
+    assert np.abs(forecast.median - wave(306, noise=0)[300:]).max() < 1
+    assert bool((forecast.quantile(0.1) <= forecast.median).all())
+    with pytest.raises(UserError, match=r"no quantile 0\.2"):
+        forecast.quantile(0.2)
+    forecast.save_csv(tmp_path / "f.csv")
+    assert (tmp_path / "f.csv").read_text().splitlines()[0] == "date,target,0.1,0.5,0.9"
+    assert len(fitted.predict(horizon=3)) == 3
+    np.testing.assert_array_equal(fitted.predict(list(wave())).quantiles, forecast.quantiles)
+
+
+def test_logarithms_keep_the_sign_and_refuse_others() -> None:
+    t = np.arange(200)
+    prices = np.exp(0.01 * t + 0.05 * np.random.default_rng(0).standard_normal(200))
+    model = small(log=True, season=1, steps=30).fit(prices)
+    assert model.predict().quantiles.min() > 0
+    assert np.abs(np.log(model.predict().median) - 0.01 * np.arange(200, 206)).max() < 0.15
+    with pytest.raises(UserError, match=r"position 7, column 'value': 0 has no logarithm"):
+        small(log=True).fit([*prices[:7], 0.0, *prices[7:]])
+
+
+def test_missing_values() -> None:
+    values = wave()
+    values[100] = np.nan
+    with pytest.raises(UserError, match=r"position 100, column 'value': no value \(1 missing in all\); give missing="):
+        small().fit(values)
+    values[270] = np.nan
+    found = small(missing="interpolate", steps=5).fit(values).evaluate(origins=None)
+    assert np.isfinite([found[name] for name in ("mae", "mase", "coverage", "pinball")]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"horizon": 0}, "horizon is 0"),
+        ({"quantiles": (0.5, 1.2)}, "levels between 0 and 1"),
+        ({"block": 7}, "block is 7; expected at most the horizon, which is 6"),
+        ({"subtract": "first"}, "subtract is 'first'"),
+        ({"context": 400}, "too few for a window of 400"),
+        ({"valid": 2}, "too few for a window"),
+        ({"test": -1}, "test is -1"),
+        ({"hidden": 3}, "no option 'hidden'; did you mean"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        small(**options).fit(wave())
+
+
+def test_before_fit() -> None:
+    with pytest.raises(UserError, match="has not been trained"):
+        small().predict()
+    with pytest.raises(UserError, match="no series was given"):
+        small().fit()
+
+
+def test_it_is_a_scikit_learn_estimator(fitted: Forecaster) -> None:
+    model = small(quantiles=(0.05, 0.95))
+    again = Forecaster(**model.get_params())
+    assert again.get_params() == model.get_params() and again is not model
+    assert all(again.get_params()[name] is value for name, value in model.get_params().items())
+    assert fitted.score() == -fitted.evaluate()["mase"]
+    base = pytest.importorskip("sklearn.base")
+    assert base.clone(model).get_params() == model.get_params()
+    selection = pytest.importorskip("sklearn.model_selection")
+    scores = selection.cross_val_score(small(steps=3, test=0), wave(), cv=selection.TimeSeriesSplit(2))
+    assert np.isfinite(scores).all()
+
+
+def test_paths_take_each_level_once_and_follow_the_normal_line() -> None:
+    levels = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    scores = torch.special.ndtri(levels)
+    quantiles = (3 + 2 * scores).expand(1, 400, 2, 3)
+    drawn = _drawn(quantiles, levels, 200, torch.Generator().manual_seed(0)).unflatten(1, (2, 200))
+    expected = 3 + 2 * torch.special.ndtri((torch.arange(200, dtype=torch.float64) + 0.5) / 200)
+    torch.testing.assert_close(drawn.sort(2).values, expected.view(1, 1, 200, 1).expand(1, 2, 200, 2))
+    assert not torch.equal(drawn[:, 0], drawn[:, 1])
+    assert _at(torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([0.0, 1.0]), torch.tensor([[0.25]])).item() == 0.25
+
+
+# The example and the command line
+
+
+def test_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = Path(__file__).parents[3] / "examples" / "forecast_tides.py"
+    assert runpy.run_path(str(example))["main"](steps=20, picture=tmp_path / "f.png") < 0.8
+    assert "the next three hours" in capsys.readouterr().out
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_the_recipes_are_of_this_job() -> None:
+    names = [name for name in recipes("forecast") if name.startswith("forecast-")]
+    assert names == ["forecast-co2", "forecast-etth1", "forecast-stocks", "forecast-sunspots"]
+    assert all(Forecaster(**read_recipe(name, "forecast")).settings().window.horizon for name in names)
+
+
+def test_the_command_line_from_file_to_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, run = tmp_path / "sales.csv", str(tmp_path / "run")
+    months = [f"{2000 + k // 12}-{k % 12 + 1:02}-01" for k in range(150)]
+    file.write_text("month,sold\n" + "".join(f"{m},{v:.3f}\n" for m, v in zip(months, wave(150), strict=True)))
+    options = ["--horizon", "6", "--season", "12", "--context", "12", "--steps", "20", "--cell", "rnn"]
+    sizes = ["--hidden-size", "8", "--threads", "1"]
+    assert main(["train", "forecast", "--data", str(file), "--target", "sold", *options, *sizes, "--run", run]) == 0
+    said = capsys.readouterr().out
+    assert "seasonal naive" in said and "by MAE the model beats naive" in said
+    assert main(["evaluate", run]) == 0
+    assert "10 rolling origins, 6 steps each, from 2010-01-01 to" in capsys.readouterr().out
+    assert main(["evaluate", run, "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["methods"]["rnn"]["mae"] == judged["mae"]
+    assert main(["predict", run]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["date", "0.1", "0.5", "0.9"] and lines[1].split()[0] == "2012-07-01"
+    assert len(lines) == 8 and Path(lines[-1].split()[-1]).read_bytes()[1:4] == b"PNG"
+    assert (Path(run) / "forecasts.png").read_bytes()[1:4] == b"PNG"
+    loaded = Forecaster.load(run)
+    assert f"{loaded.predict().median[0]:.5g}" == lines[1].split()[2]
+    assert loaded.predict().dates[-1] == "2012-12-01"
+    file.write_text(file.read_text().replace("2001-01-01,", "2001-01-01,x"))
+    assert main(["predict", run, str(file)]) == 2
+    assert "sales.csv row 14, column 'sold'" in capsys.readouterr().err
