@@ -72,7 +72,7 @@ def namer(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
     folder = tmp_path_factory.mktemp("names")
     with open(folder / "names.csv", "w", newline="") as file:
         csv.writer(file).writerows([("language", "name"), *zip(*names(240), strict=True)])
-    model = Captioner(**SMALL | {"steps": 120, "evaluate_every": 60, "batch_size": 16,
+    model = Captioner(**SMALL | {"steps": 240, "evaluate_every": 120, "batch_size": 16,
                                  "tokens": "char", "temperature": 0.5, "input": "language",
                                  "text": "name"})  # fmt: skip
     return model.fit(folder / "names.csv", run=folder / "run")
