@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from oracles import ORACLES
+from some_cells import SOME
 
 import elman
 from elman.cell import Cell, cells, find_cell
@@ -19,7 +20,21 @@ VARIANTS = [
     for options in getattr(ORACLES.get(cls.__name__.lower()), "VARIANTS", ())
     if options  # without any they are checked in full
 ]
-EACH_CHECK = [pytest.param(name, marks=() if name in names() else pytest.mark.slow) for name in names(slow=True)]
+# Of these, programs of their own, every time on some cells only.
+DEAR = ("second-derivatives", "bfloat16")
+
+
+def _mark(cls: type[Cell], check: str) -> Any:
+    quick = check in names() and (check not in DEAR or cls.__name__.lower() in SOME)
+    return () if quick else pytest.mark.slow
+
+
+# The checks of a cell come one after the other and share its programs.
+EACH_CHECK = [
+    pytest.param(cls, check, marks=_mark(cls, check), id=f"{cls.__name__}-{check}")
+    for cls in CLASSES
+    for check in names(slow=True)
+]
 
 every_cell = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 
@@ -28,9 +43,7 @@ def in_words(value: Any) -> str:
     return ",".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else value.__name__
 
 
-# What stands first varies fastest: the checks of a cell come one after the other and share its programs.
-@pytest.mark.parametrize("check", EACH_CHECK)
-@every_cell
+@pytest.mark.parametrize(("cls", "check"), EACH_CHECK)
 def test_contract(cls: type[Cell], check: str) -> None:
     check_cell(cls, only=(check,), compiled=True)
 

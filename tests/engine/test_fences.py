@@ -59,6 +59,7 @@ def check(*arguments: str) -> None:
     assert len(done.stdout.splitlines()) >= 5
 
 
+@pytest.mark.slow
 def test_some_cells() -> None:
     check("cells", "2", "7", "--", "gru reset before")
 

@@ -403,11 +403,13 @@ def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> N
         pytest.param({"cell": ["lstm", "gru"], "hidden_size": [6, 4]}, ["LSTM", "GRU"], marks=pytest.mark.slow),
         pytest.param({"hidden_size": (6, 4, 3)}, ["RNN"] * 3, marks=pytest.mark.slow),
         ({"num_layers": 2, "dropout": 0.2}, ["RNN"] * 2),
-        ({"cell": "scrn", "cell_args": {"context_size": 3, "alpha": 0.5}}, ["SCRN"]),
+        pytest.param(
+            {"cell": "scrn", "cell_args": {"context_size": 3, "alpha": 0.5}}, ["SCRN"], marks=pytest.mark.slow
+        ),
         ({"tied": True, "embedding_size": 6}, ["RNN"]),
-        ({"embedding_size": 0}, ["RNN"]),
+        pytest.param({"embedding_size": 0}, ["RNN"], marks=pytest.mark.slow),
         ({"initial_state": "trained"}, ["RNN"]),
-        ({"initial_state": 0.01}, ["RNN"]),
+        pytest.param({"initial_state": 0.01}, ["RNN"], marks=pytest.mark.slow),
         ({"dtype": "float64", "init": "xavier"}, ["RNN"]),
     ],
 )
