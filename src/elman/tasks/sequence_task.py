@@ -25,6 +25,7 @@ from ..training.files import replace_file
 from .estimator import Estimator, options_of, settings_from
 from .runs import cell_names, device_named, new_run_folder, read_settings, write_settings
 from .settings import CellSettings, MachineSettings, TrainSettings
+from .sources import is_path
 
 LEARNED = "learned.json"  # what a model knows beside its weights, in the run folder
 BatchT = TypeVar("BatchT", bound=tuple[Any, ...])
@@ -68,6 +69,8 @@ class SequenceEstimator(Estimator):
     settings_: Any
     result: Result
     run: RunFolder
+    _kept: Any
+    _kept_in_file: bool
 
     # What a job writes
 
@@ -105,6 +108,9 @@ class SequenceEstimator(Estimator):
         raise NotImplementedError
 
     def _build(self) -> nn.Module:
+        raise NotImplementedError
+
+    def _read_kept(self) -> Any:
         raise NotImplementedError
 
     # What all share
@@ -163,6 +169,20 @@ class SequenceEstimator(Estimator):
         torch.manual_seed(settings.training.seed)
         self.settings_ = settings
         return settings
+
+    def _begin_with(self, X: Any, valid: Any) -> Any:
+        """``_begin`` with the files that ``fit`` was given in place of those of the options."""
+        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
+        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
+        return self._begin({**self.get_params(), **given})
+
+    def _validation_part(self) -> Any:
+        """What ``fit`` kept for validation; of a model that was loaded, read again from its file."""
+        if not hasattr(self, "_kept"):
+            if not self._kept_in_file:
+                raise UserError("what was kept for validation is in no file; name data to evaluate on")
+            self._kept = self._read_kept()
+        return self._kept
 
     def _train(
         self, lesson: Lesson, *, run: str | Path | None, resume: bool, console: Console | None, quiet: bool

@@ -72,8 +72,6 @@ class Captioner(SequenceEstimator):
     settings_: CaptionSettings
     reader_: InputReader
     writer_: Writer
-    _kept_in_file: bool
-    _kept: Captions
 
     def fit(
         self,
@@ -100,10 +98,8 @@ class Captioner(SequenceEstimator):
 
         Raises ``UserError`` for every mistake in options and data, naming row and column; nothing is overwritten.
         """
-        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
-        settings: CaptionSettings = self._begin({**self.get_params(), **given})
+        settings: CaptionSettings = self._begin_with(X, valid)
         train, held = self._split(X, texts, valid)
-        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
         self.reader_ = InputReader.learned(train.inputs, settings.texts.standardise)
         most = settings.texts.max_length
         encoder = self._learned_encoder(train)
@@ -405,12 +401,8 @@ class Captioner(SequenceEstimator):
             raise UserError(f"X is the file {str(X)!r}, which holds the texts; leave texts out")
         return read_captions(str(X), self.settings_.texts)
 
-    def _validation_part(self) -> Captions:
-        if not hasattr(self, "_kept"):
-            if not self._kept_in_file:
-                raise UserError("what was kept for validation is in no file; name data to evaluate on")
-            _, self._kept = self._split(None, None, None)
-        return self._kept
+    def _read_kept(self) -> Captions:
+        return self._split(None, None, None)[1]
 
     def _one_class(self, name: str) -> Inputs:
         if self.reader_.labels is None:

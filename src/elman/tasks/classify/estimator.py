@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...models import ClassifierNet
 from ..confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
 from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
-from ..sources import is_file, is_path, pair
+from ..sources import is_file, pair
 from .examples import ENDINGS, Examples, examples_of
 from .settings import ClassifierSettings
 
@@ -70,8 +70,6 @@ class Classifier(SequenceEstimator):
     settings_: ClassifierSettings
     labels_: Labels
     encoder_: Encoder
-    _kept_in_file: bool
-    _kept: tuple[list[NDArray[Any]], NDArray[np.int64]]
 
     def fit(
         self,
@@ -100,9 +98,8 @@ class Classifier(SequenceEstimator):
 
         Raises ``UserError`` for every mistake in options and data, naming row and column; nothing is overwritten.
         """
-        settings: ClassifierSettings = self._begin(self._options_with(X, valid))
+        settings: ClassifierSettings = self._begin_with(X, valid)
         train, held = self._split(X, y, groups, valid)
-        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
         self.labels_ = Labels.learned(train.labels or (), train.label_place)
         self.encoder_ = _learned_encoder(settings, train.inputs)
         targets = self.labels_.encode(train.labels or (), train.label_place)
@@ -260,11 +257,6 @@ class Classifier(SequenceEstimator):
 
     # Examples, from wherever they come
 
-    def _options_with(self, X: Any, valid: Any) -> Mapping[str, Any]:
-        """The options, with the files that ``fit`` was given in place of those it was made with."""
-        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
-        return {**self.get_params(), **given}
-
     def _split(self, X: Any, y: Any, groups: Any, valid: Any) -> tuple[Examples, Examples]:
         """The examples to learn from and those to judge by."""
         place, seed = self.settings_.examples, self.settings_.training.seed
@@ -284,13 +276,9 @@ class Classifier(SequenceEstimator):
         train, held = (given[rows] for rows in parts)
         return train, held
 
-    def _validation_part(self) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
-        if not hasattr(self, "_kept"):
-            if not self._kept_in_file:
-                raise UserError("what was kept for validation is in no file; name data to evaluate on")
-            _, held = self._split(None, None, None, None)
-            self._kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
-        return self._kept
+    def _read_kept(self) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
+        _, held = self._split(None, None, None, None)
+        return self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
 
     def _new(self, X: Any) -> Examples:
         """Examples to predict."""

@@ -75,8 +75,6 @@ class SceneLabeller(SequenceEstimator):
     labels_: Labels
     scaling_: Scaling
     usual_: int
-    _kept_in_file: bool
-    _kept: Pictures
 
     def fit(
         self,
@@ -103,10 +101,8 @@ class SceneLabeller(SequenceEstimator):
 
         Raises ``UserError`` for every mistake in options and data, naming the picture; nothing is overwritten.
         """
-        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if isinstance(each, str | Path)}
-        settings: SceneSettings = self._begin({**self.get_params(), **given})
+        settings: SceneSettings = self._begin_with(X, valid)
         train, held = self._split(X, y, valid)
-        self._kept_in_file = all(part is None or isinstance(part, str | Path) for part in (X, valid))
         self.labels_ = self._learned_labels(train)
         images, targets = self._scaled(train, learn=True), self._targets(train)
         counts = np.bincount(targets[targets >= 0], minlength=len(self.labels_))
@@ -320,12 +316,8 @@ class SceneLabeller(SequenceEstimator):
             raise UserError("y is missing; give a label for every pixel of X")
         return as_pictures(X, y)
 
-    def _validation_part(self) -> Pictures:
-        if not hasattr(self, "_kept"):
-            if not self._kept_in_file:
-                raise UserError("what was kept for validation is in no file; name data to evaluate on")
-            _, self._kept = self._split(None, None, None)
-        return self._kept
+    def _read_kept(self) -> Pictures:
+        return self._split(None, None, None)[1]
 
     def _learned_labels(self, train: Pictures) -> Labels:
         found = {label: i for i in reversed(range(len(train))) for label in self._there(train, i)}

@@ -24,6 +24,7 @@ from ...models import Seq2SeqNet
 from ...models.decoder import DecoderNet, DecoderState
 from ...structure import map_leaves
 from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from ..sources import is_file
 from ..writing.attention_figure import draw_attention
 from ..writing.bleu import bleu
 from ..writing.writer import Answer, Ids, Target, Writer, as_target, exact, perplexity, shifted, writing_loss
@@ -74,8 +75,6 @@ class Seq2Seq(SequenceEstimator):
     settings_: Seq2SeqSettings
     source_: Encoder
     writer_: Writer
-    _kept_in_file: bool
-    _kept: Pairs
 
     def fit(
         self,
@@ -102,9 +101,7 @@ class Seq2Seq(SequenceEstimator):
 
         Raises ``UserError`` for every mistake in options and data, naming row and column; nothing is overwritten.
         """
-        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if isinstance(each, str | Path)}
-        settings: Seq2SeqSettings = self._begin({**self.get_params(), **given})
-        self._kept_in_file = all(part is None or isinstance(part, str | Path) for part in (X, valid))
+        settings: Seq2SeqSettings = self._begin_with(X, valid)
         train, held = self._split(X, y, valid)
         self.source_, target = self._learned_encoders(train)
         self.writer_ = Writer(target, 0)
@@ -414,16 +411,11 @@ class Seq2Seq(SequenceEstimator):
             return "source", "target"
         return options.source, options.target
 
-    def _validation_part(self) -> Pairs:
-        if not hasattr(self, "_kept"):
-            if not self._kept_in_file:
-                raise UserError("what was kept for validation is in no file; name data to evaluate on")
-            _, self._kept = self._split(None, None, None)
-        return self._kept
+    def _read_kept(self) -> Pairs:
+        return self._split(None, None, None)[1]
 
     def _texts_of(self, source: str) -> list[str]:
-        named = source.lower().removesuffix(".gz").endswith(READABLE)
-        if not (source == "-" or (named and (Path(source).exists() or " " not in source.strip()))):
+        if not is_file(source, READABLE):
             return [source]
         table = read_table(source, self.settings_.pairs.encoding)
         column = self._columns()[0]

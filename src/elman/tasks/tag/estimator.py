@@ -64,8 +64,6 @@ class Tagger(SequenceEstimator):
     labels_: Labels
     encoder_: Encoder
     characters_: MembersTokenizer | None
-    _kept_in_file: bool
-    _kept: tuple[Coded, Labelled]
 
     def fit(
         self,
@@ -92,10 +90,8 @@ class Tagger(SequenceEstimator):
 
         Raises ``UserError`` for every mistake in options and data, naming row and column; nothing is overwritten.
         """
-        given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
-        settings: TaggerSettings = self._begin({**self.get_params(), **given})
+        settings: TaggerSettings = self._begin_with(X, valid)
         train, held = self._split(X, y, valid)
-        self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
         self._learn(train)
         (coded, truth), kept = self._read(train), self._read(held)
         targets = self._numbers(truth)
@@ -148,8 +144,8 @@ class Tagger(SequenceEstimator):
         On X and y, on a file, or, where X is None, on the part kept for validation. All are plain values:
         ``confusion[i][j]`` is how many steps of ``labels[i]`` were given ``labels[j]``. Of tokens ``unknown`` counts
         those outside the vocabulary, which only their characters tell. Tags that mark spans, such as B-NP I-NP O, are
-        also judged by exact ``spans``, see ``elman.tasks.spans``. A tag that training did not have is one that cannot
-        be predicted: it counts as wrong, and its sequence does not count in the loss.
+        also judged by exact ``spans``, see ``elman.tasks.tag.spans``. A tag that training did not have cannot be
+        predicted: it counts as wrong, and its sequence does not count in the loss.
 
         Raises ``UserError`` for a step without a tag, with its place.
         """
@@ -405,12 +401,8 @@ class Tagger(SequenceEstimator):
             X = [words_of(each) if isinstance(each, str) else each for each in X]
         return Tagged(as_sequences(X, kind=kind), y.to_numpy() if hasattr(y, "to_numpy") else y)
 
-    def _validation_part(self) -> tuple[Coded, Labelled]:
-        if not hasattr(self, "_kept"):
-            if not self._kept_in_file:
-                raise UserError("what was kept for validation is in no file; name data to evaluate on")
-            self._kept = self._read(self._split(None, None, None)[1])
-        return self._kept
+    def _read_kept(self) -> tuple[Coded, Labelled]:
+        return self._read(self._split(None, None, None)[1])
 
     def _coded(self, inputs: Sequences) -> Coded:
         return Coded.of(inputs, self.encoder_, self.characters_)
