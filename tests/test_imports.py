@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import elman
+from elman.tasks.registry import JOBS
 
 PACKAGE = Path(elman.__file__).parent
 LEVELS = [
@@ -72,3 +75,17 @@ def test_the_rule_sees_what_it_should() -> None:
     assert {"cell", "engine", "errors", "initialisation", "structure"} == imported_rooms(layer) - {"layers"}
     assert "cell" not in imported_rooms(PACKAGE / "initialisation.py")  # for type checking only
     assert imported_rooms(PACKAGE / "nn.py") >= {"cells", "layers"}
+
+
+def test_importing_elman_leaves_out_what_only_jobs_need() -> None:
+    seen = "import sys, elman; print({name.split('.')[0] for name in sys.modules}, 'elman.tasks' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
+    assert "False" in printed and not any(name in printed for name in ("'PIL'", "'matplotlib'", "'rich'", "'sympy'"))
+
+
+def test_jobs_and_rooms_are_there_when_asked_for() -> None:
+    for job in JOBS.values():
+        assert getattr(elman, job.estimator) is job.load() and job.estimator in dir(elman)
+    assert elman.data.__name__ == "elman.data" and "data" in dir(elman)
+    with pytest.raises(AttributeError, match="module 'elman' has no attribute 'Clasifier'"):
+        _ = elman.Clasifier  # type: ignore[attr-defined]

@@ -1,5 +1,8 @@
 """Elman: recurrent networks for PyTorch. Write a cell in five lines; train it, look into it, ship it."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import bridge as bridge
 from . import cells as cells
 from . import diagnostics as diagnostics
@@ -16,11 +19,38 @@ from .nn import GRUCell as GRUCell
 from .nn import LSTMCell as LSTMCell
 from .nn import RNNCell as RNNCell
 from .streaming import Stream as Stream
-from .tasks import Captioner as Captioner
-from .tasks import Classifier as Classifier
-from .tasks import Forecaster as Forecaster
-from .tasks import LanguageModel as LanguageModel
-from .tasks import SceneLabeller as SceneLabeller
-from .tasks import Seq2Seq as Seq2Seq
-from .tasks import Tagger as Tagger
 from .tbptt import TBPTT as TBPTT
+
+# The jobs, and the rooms only they need, are imported when first asked for: readers of files, pictures and tables of
+# scores would double the time that importing Elman takes.
+_ROOMS = ("bench", "compat", "data", "generation", "models", "tasks", "training")
+_ESTIMATORS = {
+    "Captioner": "caption",
+    "Classifier": "classify",
+    "Forecaster": "forecast",
+    "LanguageModel": "language_model",
+    "SceneLabeller": "scene",
+    "Seq2Seq": "seq2seq",
+    "Tagger": "tag",
+}
+
+if TYPE_CHECKING:
+    from .tasks.caption import Captioner as Captioner
+    from .tasks.classify import Classifier as Classifier
+    from .tasks.forecast import Forecaster as Forecaster
+    from .tasks.language_model import LanguageModel as LanguageModel
+    from .tasks.scene import SceneLabeller as SceneLabeller
+    from .tasks.seq2seq import Seq2Seq as Seq2Seq
+    from .tasks.tag import Tagger as Tagger
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in _ROOMS:
+            return importlib.import_module(f".{name}", __name__)
+        if name in _ESTIMATORS:
+            return getattr(importlib.import_module(f".tasks.{_ESTIMATORS[name]}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS, *_ESTIMATORS})

@@ -12,8 +12,8 @@ from elman import UserError
 from elman.cli import VERBS, main
 from elman.cli.options import option_names, parse
 from elman.cli.train import TrainLM
-from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import defaults
+from elman.tasks.settings import LanguageModelSettings
 
 COMMANDS = [
     ["train", "lm"],

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from elman import LanguageModel, UserError
-from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import defaults, groups, options_of, settings_from
+from elman.tasks.settings import LanguageModelSettings
 
 
 def test_the_constructor_stores_every_option_untouched() -> None:

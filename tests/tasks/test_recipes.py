@@ -6,10 +6,10 @@ import pytest
 
 from elman import UserError
 from elman.models import LanguageNet
-from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import settings_from
 from elman.tasks.language_model.estimator import build_net
 from elman.tasks.recipes import read_recipe, recipes
+from elman.tasks.settings import LanguageModelSettings
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))

@@ -12,8 +12,8 @@ import elman.tasks.classify.settings
 import elman.tasks.settings
 import elman.training.settings
 from elman import UserError
-from elman.tasks import LanguageModelSettings
 from elman.tasks.estimator import settings_from
+from elman.tasks.settings import LanguageModelSettings
 
 
 @pytest.mark.parametrize(

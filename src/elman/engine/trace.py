@@ -13,7 +13,6 @@ from torch import Tensor, fx
 from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from . import lines
 from .decompositions import decompositions
@@ -166,6 +165,9 @@ def _capture(fn: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]) -> 
             with fx.traceback.preserve_node_meta():  # the lines
                 module = make_fx(functionalize(fx.Interpreter(module).run), decompositions(), "fake", True)(*tensors)
     except Exception as error:
+        # Here, as it imports SymPy, which takes as long as importing all of Elman.
+        from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
         said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         if isinstance(error, GuardOnDataDependentSymNode | DataDependentOutputException):
             said = "what it does depends on the value of a tensor"
