@@ -140,8 +140,8 @@ def page() -> str:
         "# What the jobs reach",
         "",
         "Written by `python benchmarks/summary.py` from the result files beside it, each of which has its command, "
-        "options and seeds. Figures are of test parts that chose nothing, unless a page says otherwise; where there are "
-        "several runs, their mean.",
+        "options and seeds. Figures are of test parts that chose nothing, unless a page says otherwise; of several "
+        "runs the mean.",
         "",
         "| job | data | measure | wanted | reached | | runs | page |",
         "| --- | --- | --- | ---: | ---: | --- | ---: | --- |",
