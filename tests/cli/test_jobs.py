@@ -52,6 +52,7 @@ def test_from_a_file_to_a_prediction(call: Any, refused: Any, trained: Any, monk
     Path("test.txt").write_text("".join(f"{label}\t{text}\n" for text, label in zip(texts, labels, strict=True)))
     assert f"({sum(model.predict(texts) == labels)} of 30 examples)" in call("evaluate", run, "--data", "test.txt").out
     Path("bad.txt").write_text("up\tfine\nupp\tfine\n")
+    assert (run / "on-test" / "confusion.png").exists(), "beside the picture of the validation part"
     assert (
         refused("evaluate", run, "--data", "bad.txt")
         == "bad.txt row 2, column 'label': the label 'upp' was not there in training; did you mean 'up'?"
@@ -70,6 +71,10 @@ def test_from_a_file_to_a_prediction(call: Any, refused: Any, trained: Any, monk
         assert line == f"{answer}  {text}"
     records = [json.loads(line) for line in call("predict", run, "test.txt", "--json").out.splitlines()]
     assert [record["label"] for record in records] == model.predict(texts).tolist()
+    assert [record["input"] for record in records] == texts and records[2]["place"] == "test.txt row 3, column 'text'"
+    Path("gap.jsonl").write_text('{"text": "fine"}\n{"text": ""}\n')
+    assert call("predict", run, "gap.jsonl").out.splitlines()[1] == "no label: gap.jsonl row 2, column 'text' is empty"
+    assert refused("predict", run, "") == "the text is empty; give at least a word"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a fine tale\nso cold\n")))
     assert call("predict", run, "-").out.count("\n") == 2
 

@@ -35,6 +35,8 @@ def test_a_label_with_one_example_stays_in_training() -> None:
 def test_labels_too_rare_to_share_still_leave_something_to_judge_by() -> None:
     train, valid = hold_out(4, 0.1, labels=list("abcd"))
     assert (len(train), len(valid)) == (3, 1)
+    for seed in range(5):
+        assert hold_out(5, 0.1, labels=list("aabcd"), seed=seed)[1].tolist()[0] in (0, 1), "b, c and d are alone"
 
 
 @given(st.lists(st.integers(0, 6), min_size=8, max_size=60), st.floats(0.1, 0.5), st.integers(0, 5))

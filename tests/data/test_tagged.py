@@ -107,6 +107,9 @@ def test_lines_of_text_to_be_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plain(read_tagged("-", strict=False))[0] == expected
     Path("a.jsonl").write_text('{"text": "The king slept."}\n{"text": ["Who\'s", "there", "?"]}\n')
     assert plain(read_tagged("a.jsonl", strict=False, kind="tokens"))[0] == expected
+    Path("c.txt").write_text("-DOCSTART- -X-\n\nThe DET\nking NOUN\n\nslept VERB\n")
+    assert plain(read_tagged("c.txt", strict=False))[0] == [["The", "king"], ["slept"]], "as training reads it"
+    assert plain(read_tagged("c.txt")) == ([["The", "king"], ["slept"]], [["DET", "NOUN"], ["VERB"]])
     Path("b.txt").write_text("The\tDET\nking\tNOUN\n")
     assert plain(read_tagged("b.txt", strict=False))[0] == [["The", "king"]]
 

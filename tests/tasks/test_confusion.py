@@ -38,7 +38,7 @@ def test_the_worst_confusions_are_named() -> None:
         "label  examples  precision  recall     F1",
         "ham           8      1.000   0.625  0.769",
         "spam          9      0.750   1.000  0.857",
-        "ham was taken for spam 3 times of 8",
+        "ham taken for spam: 3 of 8",
     ]
 
 

@@ -111,6 +111,19 @@ def test_a_job_is_a_net_a_loss_and_a_judge(precision: str, tmp_path: Path) -> No
     }  # fmt: skip
 
 
+def test_a_saved_model_has_its_tied_weights_once(tmp_path: Path) -> None:
+    class Tied(Adder):
+        def _build(self) -> SumNet:
+            net = super()._build()
+            net.again = net.head
+            return net
+
+    model = Tied(steps=1, threads=1).fit(*sums(8))
+    model.save(tmp_path / "saved")
+    x, lengths = pad(sums(3)[0])
+    assert torch.equal(Tied.load(tmp_path / "saved").net(x, lengths), model.net(x, lengths))
+
+
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     Adder(steps=1, threads=1).fit(*sums(8), run=tmp_path / "run")
     learned = tmp_path / "run" / "learned.json"

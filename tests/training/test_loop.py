@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
@@ -14,7 +15,7 @@ import torch
 from toy_training import SCRIPT, environment, toy_run, wait_for_checkpoint
 
 from elman.errors import UserError
-from elman.training import RunFolder, TrainSettings, read_checkpoint, read_metrics
+from elman.training import RunFolder, TrainSettings, read_checkpoint, read_metrics, train
 from elman.training.interrupt import Interrupt
 
 SETTINGS: dict[str, Any] = {
@@ -90,6 +91,43 @@ def test_the_loss_of_the_record_is_the_mean_over_tokens(tmp_path: Path) -> None:
     logits, _ = net.eval()(x, torch.zeros(BATCH, HIDDEN))
     expected = cross_entropy(logits.flatten(0, 1), y.flatten()).item()
     assert read_metrics(tmp_path / "metrics.jsonl")[0]["train_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_batch_has_its_share_of_the_learning_rate(tmp_path: Path) -> None:
+    """Past clipping, which would undo a share of the gradient: each update is as long as rate, clip and share say."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    shares = [1.0, 0.5, 2.0]
+    places = []
+
+    class Shares:
+        epoch, windows_per_epoch = 0.0, 10
+        step = 0
+
+        def __next__(self) -> float:
+            self.step += 1
+            return shares[self.step - 1]
+
+        def state_dict(self) -> dict[str, int]:
+            return {"step": self.step}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.step = state["step"]
+
+    def backward(share: float) -> torch.Tensor:
+        places.append(model.weight.item())
+        loss = (100 * model(torch.ones(1))).sum()
+        loss.backward()
+        return loss
+
+    settings = TrainSettings(steps=3, optimizer="sgd", momentum=0.0, learning_rate=0.1, clip=0.25)
+    result = train(
+        model, Shares(), backward, lambda: {"loss": 0.0}, settings, tmp_path, tokens=lambda share: 1,
+        share=lambda share: share, silent=True,
+    )  # fmt: skip
+    places.append(model.weight.item())
+    steps = [before - after for before, after in itertools.pairwise(places)]
+    assert steps == pytest.approx([0.1 * 0.25 * share for share in shares], rel=1e-5)
+    assert result.metrics["learning_rate"] == 0.1
 
 
 def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:

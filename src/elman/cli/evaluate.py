@@ -11,6 +11,7 @@ import tyro
 
 from ..tasks.language_model.estimator import LanguageModel
 from ..tasks.registry import find_job, job_of
+from ..training.files import writing
 from .options import parse
 from .runs import chosen_run
 from .train import TOKENS
@@ -30,7 +31,8 @@ class Evaluate:
     """The run folder of a trained model; the newest below runs/ unless given."""
 
     data: str | None = None
-    """Other data, all of it, of the kind the model was trained on; of a language model: a text."""
+    """Other data, all of it, of the kind the model was trained on; of a language model: a text. Pictures go to on-NAME
+    in the run folder."""
 
     checkpoint: str = "best"
     """Which checkpoint is judged: best, last, or a step."""
@@ -54,5 +56,9 @@ def run(arguments: list[str]) -> int:
         if "unigram_bits_per_character" in result:
             print(f"by frequency alone   {result['unigram_bits_per_character']:.4f}")
     else:
-        print(model.show(result, Path(folder)))
+        # Pictures of other data stand beside those of the validation part, not in their place.
+        pictures = Path(folder) if command.data is None else Path(folder, f"on-{Path(command.data).stem}")
+        with writing(pictures):
+            pictures.mkdir(exist_ok=True)
+        print(model.show(result, pictures))
     return 0

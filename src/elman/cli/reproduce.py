@@ -18,6 +18,9 @@ from ..tasks.reproduce import grimm, long_memory, ptb
 from .options import parse
 
 
+PLACES = ("--data", "--runs", "--results")
+
+
 @dataclass(frozen=True)
 class ReproduceGrimm:
     """The textbook's story experiment: RNN, SCRN, LSTM, GRU and more on Grimm's tales, one run after another.
@@ -174,7 +177,7 @@ def _long_memory(arguments: list[str]) -> None:
         rows.append(long_memory.run_experiment(settings, Path(command.runs), Console()))
         print(rows[-1]["why"])
     print()
-    said = shlex.join(["elman", "reproduce", "long-memory", *arguments])
+    said = _command("long-memory", arguments)
     _say(long_memory.write_results(rows, Path(command.results or command.runs), said))
 
 
@@ -187,15 +190,27 @@ def _ptb(table: str, arguments: list[str]) -> None:
     overrides = {name: value for name, value in given.items() if value is not None}
     for number, experiment in enumerate(experiments, 1):
         print(f"\n[{number}/{len(experiments)}] {experiment.about}", flush=True)
-        row = ptb.run_experiment(experiment, command.data, Path(command.runs), overrides, Console())
+        said = _command(table, arguments)
+        row = ptb.run_experiment(experiment, command.data, Path(command.runs), overrides, said, Console())
         print(
             f"perplexity {row['valid_perplexity']:.2f} on the validation part (published: {experiment.valid:g}), "
             f"{row['test_perplexity']:.2f} on the test part (published: {experiment.test:g})"
         )
     print(f"\n{ptb.TABLES[table].note}\n")
     rows = ptb.finished_rows(table, Path(command.runs))
-    said = f"elman reproduce {table} --data FOLDER"
-    _say(ptb.write_results(table, rows, Path(command.results or command.runs), said))
+    _say(ptb.write_results(table, rows, Path(command.results or command.runs)))
+
+
+def _command(what: str, arguments: list[str]) -> str:
+    """What was typed, but for where this machine has things."""
+    shown: list[str] = []
+    for word in arguments:
+        before, _, value = word.partition("=")
+        if shown and shown[-1] in PLACES:
+            shown.append("FOLDER")
+        else:
+            shown.append(f"{before}=FOLDER" if value and before in PLACES else word)
+    return shlex.join(["elman", "reproduce", what, *shown])
 
 
 def _say(paths: list[Path]) -> None:

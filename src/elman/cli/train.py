@@ -16,14 +16,11 @@ from ..tasks.estimator import options_of, settings_from
 from ..tasks.language_model.estimator import LanguageModel, encode_prompt
 from ..tasks.recipes import read_recipe, recipes
 from ..tasks.registry import JOBS, find_job, job_of
+from ..tasks.runs import BUDGET, check_resumable
 from ..tasks.seq2seq.estimator import Seq2Seq
 from ..tasks.sequence_task import SequenceEstimator, default_run
 from ..training import Result, RunFolder
 from .options import parse, value_of
-
-BUDGET = ("epochs", "steps", "minutes")
-# What may differ when a run goes on; everything else decides what its weights mean, or what bit for bit means.
-CHANGEABLE = (*BUDGET, "evaluate_every", "patience", "checkpoint_every", "keep", "device", "threads")
 
 
 TOKENS = {
@@ -193,13 +190,8 @@ def _resumed(job: str, folder: str, recipe: str | None, words: list[str]) -> dic
     command = _parsed(job, words, stored)
     if command.run is not None and Path(command.run) != Path(folder):
         raise UserError(f"--resume {folder} writes to that very folder; leave --run out")
-    before, now = options_of(stored), _options(command, type(stored))
-    for name, value in now.items():
-        if value != before[name] and name not in CHANGEABLE:
-            raise UserError(
-                f"{folder} was trained with {name}={before[name]!r}; a resumed run cannot change it to {value!r} "
-                f"(only {', '.join(CHANGEABLE)})"
-            )
+    now = _options(command, type(stored))
+    check_resumable(RunFolder(folder), stored, settings_from(type(stored), now))
     return now
 
 

@@ -61,7 +61,11 @@ class Encoder:
         Options of the tokenizer that are None take its own defaults. `UserError` for an option the tokenizer lacks, and
         for images expected where there are none.
         """
+        given = {option: value for option, value in tokenizer_options.items() if value is not None}
         if sequences.kind == "numbers":
+            for option, value in given.items():
+                if value:
+                    raise UserError(f"{option} is for texts, but the examples are numbers; leave it out")
             image = ImageReading.of(read_as, sequences.shape, patch, stride) if read_as else None
             scaling = None
             if standardise:
@@ -81,7 +85,6 @@ class Encoder:
         # A character never seen must have an id too, so characters are read as members of the text.
         name = tokens if sequences.kind == "texts" and tokens != "char" else "members"
         kind = tokenizer_kind(name)
-        given = {option: value for option, value in tokenizer_options.items() if value is not None}
         for option in given:
             if option not in kind.options:
                 what = f"tokens='{tokens}'" if sequences.kind == "texts" else "tokens given as lists"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -41,9 +42,12 @@ def hold_out(
         for rows in _rows_by(labels if labels is not None else [0] * count).values():
             kept = min(round(share * len(rows)), len(rows) - 1)
             valid += draw.permutation(rows)[:kept].tolist()
-        # Classes too small to give any: the few examples that the share asks for come from all of them.
+        # Classes too small to give any: the few examples that the share asks for come from all of them, but from those
+        # that are alone in their class only where all are.
         if not valid and count > 1:
-            valid = draw.permutation(count)[: max(1, round(share * count))].tolist()
+            sizes = Counter(labels or ())
+            several = [row for row in range(count) if labels is None or sizes[labels[row]] > 1] or list(range(count))
+            valid = draw.permutation(several)[: max(1, round(share * count))].tolist()
     if not 0 < len(valid) < count:
         what = f"{count} examples" if groups is None else f"{len(set(groups))} groups"
         raise UserError(f"{what} cannot be split into a part to learn from and a part to judge by; give more data")

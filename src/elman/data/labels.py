@@ -29,6 +29,8 @@ class Labels:
     def __init__(self, names: Sequence[Label]) -> None:
         self.names = tuple(names)
         self._numbers = {name: number for number, name in enumerate(names)}
+        texts = [str(name) for name in names]
+        self._by_text = {text: number for number, text in enumerate(texts) if texts.count(text) == 1}
 
     @classmethod
     def learned(cls, y: Iterable[Any], place: Place | None = None) -> Labels:
@@ -42,15 +44,32 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
+    def find(self, label: Label) -> int | None:
+        """The number of a label, None for one that training did not have.
+
+        What a file spells as text is the number or truth value of that spelling, and the other way round.
+
+        >>> labels = Labels.learned([1, 2])
+        >>> labels.find(2), labels.find("2"), labels.find("two")
+        (1, 1, None)
+        """
+        return self._numbers.get(label, self._by_text.get(str(label)))
+
+    def own(self, label: Label) -> Label:
+        """The label as training had it, see ``find``; one that it did not have stays as it is."""
+        number = self.find(label)
+        return label if number is None else self.names[number]
+
     def encode(self, y: Iterable[Any], place: Place | None = None) -> Rows:
         """The numbers of labels, (n,) int64; `UserError` with its place for one that training did not have."""
         numbers = []
         for row, value in enumerate(y):
             label = plain_label(value, row, place)
-            if label not in self._numbers:
+            number = self.find(label)
+            if number is None:
                 hint = nearest(str(label), map(str, self.names))
                 raise UserError(f"{_at(row, place)}: the label {label!r} was not there in training; {hint}")
-            numbers.append(self._numbers[label])
+            numbers.append(number)
         return np.array(numbers, np.int64)
 
     @property

@@ -88,16 +88,16 @@ def read_tagged(
       of the column ``sequence`` changes a new sequence begins.
     - .npz: arrays x (n, T, ...), y (n, T) and lengths (n,) where rows end early.
 
-    ``strict`` is for training and evaluation, where every step needs its tag; else tags are not read, and a .txt file
-    without tabs and standard input ("-") hold a sentence a line, cut by ``words_of``. ``kind`` is what the sequences
-    must be, where that is known.
+    ``strict`` is for training and evaluation, where every step needs its tag; else tags are not read, and standard
+    input ("-") and a .txt file hold a sentence a line, cut by ``words_of``, unless the file has tabs, or empty lines
+    between lines of equally many columns. ``kind`` is what the sequences must be, where that is known.
 
     Raises:
         UserError: as ``read_table``; a line with another number of columns; a step without a tag; a number of tags that
             is not that of tokens. Each with row and column.
     """
     ending = str(path).lower().removesuffix(".gz")
-    if not strict and (path == "-" or ending.endswith(".txt")):
+    if not strict and (path == "-" or (ending.endswith(".txt") and not _in_columns(path, encoding))):
         table = read_table(path, encoding)
         if path == "-" or list(table.columns) == ["text"]:
             lines = [" ".join(line) for line in zip(*table.columns.values(), strict=True)]
@@ -191,7 +191,14 @@ def _sentences(name: str, text: str, conllu: bool) -> list[list[tuple[int, list[
             )
         elif not (conllu and ("-" in fields[0] or "." in fields[0])):
             sentences[-1].append((row, fields))
-    return [sentence for sentence in sentences if sentence]
+    # CoNLL's mark of a document's start is no sentence.
+    return [sentence for sentence in sentences if sentence and sentence[0][1][0] != "-DOCSTART-"]
+
+
+def _in_columns(path: str, encoding: str) -> bool:
+    """Whether a file of text holds a token a line: empty lines part lines that have equally many columns."""
+    lines = decoded(path, read_file(path, COLUMNS)[1], encoding).strip().split("\n")
+    return any(not line.strip() for line in lines) and len({len(line.split()) for line in lines if line.strip()}) == 1
 
 
 def _fields(line: str, by_tabs: bool) -> list[str]:

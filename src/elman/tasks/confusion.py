@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..training.files import replace_file, writing
+from ..training.files import save_figure
 
 Counts = NDArray[np.int64]
-MOST_NUMBERED = 25  # labels up to which the picture holds the counts
+MOST_NUMBERED, MOST_NAMED = 25, 40  # labels up to which the picture holds the counts, and picture and table the names
 WORST = 3  # confusions named below the table
 
 
@@ -52,18 +51,30 @@ def macro_f1(confusion: Counts) -> float:
 
 
 def table(confusion: Counts, names: Sequence[str]) -> str:
-    """Examples, precision, recall and F1 of each label, and the confusions there were most of."""
+    """Examples, precision, recall and F1 of each label (the commonest of many), and the confusions there were most of.
+
+    >>> print(table(np.array([[1, 1], [0, 2]]), ["ham", "spam"]))
+    label  examples  precision  recall     F1
+    ham           2      1.000   0.500  0.667
+    spam          2      0.667   1.000  0.800
+    ham taken for spam: 1 of 2
+    """
     width = max(5, *map(len, names))
     lines = [f"{'label':<{width}}  examples  precision  recall     F1"]
     numbers = per_class(confusion)
+    commonest = np.argsort(-confusion.sum(1), kind="stable")[:MOST_NAMED]
     for row, name in enumerate(names):
+        if row not in commonest:
+            continue
         precision, recall, f1 = (numbers[kind][row] for kind in ("precision", "recall", "f1"))
         lines.append(f"{name:<{width}}  {confusion[row].sum():>8,}  {precision:>9.3f}  {recall:>6.3f}  {f1:>5.3f}")
+    if len(names) > MOST_NAMED:
+        lines.append(f"and {len(names) - MOST_NAMED:,} rarer labels")
     wrong = confusion - np.diag(np.diag(confusion))
     for place in np.argsort(-wrong, axis=None, kind="stable")[:WORST]:
         i, j = divmod(int(place), len(names))
         if wrong[i, j]:
-            lines.append(f"{names[i]} was taken for {names[j]} {wrong[i, j]} times of {confusion[i].sum()}")
+            lines.append(f"{names[i]} taken for {names[j]}: {wrong[i, j]:,} of {confusion[i].sum():,}")
     return "\n".join(lines)
 
 
@@ -83,8 +94,9 @@ def draw_confusion(confusion: Counts, names: Sequence[str], path: Path) -> None:
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     shown = [name if len(name) <= 16 else f"{name[:15]}\N{HORIZONTAL ELLIPSIS}" for name in names]
-    axes.set_xticks(range(count), shown, rotation=45 if count > 3 else 0, ha="right" if count > 3 else "center")
-    axes.set_yticks(range(count), shown)
+    if count <= MOST_NAMED:
+        axes.set_xticks(range(count), shown, rotation=45 if count > 3 else 0, ha="right" if count > 3 else "center")
+        axes.set_yticks(range(count), shown)
     axes.set(xlabel="taken for", ylabel="truth")
     if count <= MOST_NUMBERED:
         for i, j in zip(*np.nonzero(confusion), strict=True):
@@ -93,7 +105,4 @@ def draw_confusion(confusion: Counts, names: Sequence[str], path: Path) -> None:
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the label")
     accuracy = np.trace(confusion) / max(confusion.sum(), 1)
     axes.set_title(f"{np.trace(confusion):,} of {confusion.sum():,} right ({accuracy:.1%})", loc="left", fontsize=11)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    with writing(path):
-        replace_file(path, picture.getvalue())
+    save_figure(figure, path)

@@ -17,6 +17,11 @@ from .estimator import options_of, settings_from
 
 T = TypeVar("T")
 
+DIGEST = "data_digest"  # of what a run was trained on, in settings.json or learned.json
+BUDGET = ("epochs", "steps", "minutes")
+# What may differ when a run goes on; everything else decides what its weights mean, or what bit for bit means.
+CHANGEABLE = (*BUDGET, "evaluate_every", "patience", "checkpoint_every", "keep", "device", "threads")
+
 
 def new_run_folder(name: str, workers: Workers | None = None) -> Path:
     """The first folder runs/NAME-N that does not exist, the same for all ``workers``."""
@@ -24,8 +29,8 @@ def new_run_folder(name: str, workers: Workers | None = None) -> Path:
     return Path("runs", f"{name}-{int((workers or Workers()).from_first([number])[0])}")
 
 
-def write_settings(folder: RunFolder, task: str, settings: Any, cells: Sequence[str]) -> None:
-    """Opens a run: its task, its options and a digest of every file a cell comes from, in ``settings.json``.
+def write_settings(folder: RunFolder, task: str, settings: Any, cells: Sequence[str], **facts: Any) -> None:
+    """Opens a run: its task, options, ``facts`` and a digest of every file a cell comes from, in ``settings.json``.
 
     Raises ``UserError`` where the folder holds a run already.
     """
@@ -34,7 +39,7 @@ def write_settings(folder: RunFolder, task: str, settings: Any, cells: Sequence[
             f"{folder.path} holds a run already; go on with --resume {folder.path}, or choose another folder with --run"
         )
     files = [cell.rpartition(":")[0] for cell in cells if ".py:" in cell]
-    stored = {"task": task, **options_of(settings)}
+    stored = {"task": task, **facts, **options_of(settings)}
     folder.save_settings(stored | {"cell_files": {f: _sha256(Path(f)) for f in files}} if files else stored)
 
 
@@ -46,6 +51,7 @@ def read_settings(run: RunFolder, task: str, kind: type[T], wanted: str) -> T:
     """
     stored = run.load_settings()
     found = stored.pop("task", None)
+    stored.pop(DIGEST, None)
     if found != task:
         raise UserError(f"{run.path} is a run of the task {found!r}; expected {wanted}")
     for path, digest in stored.pop("cell_files", {}).items():
@@ -54,6 +60,38 @@ def read_settings(run: RunFolder, task: str, kind: type[T], wanted: str) -> T:
         if _sha256(Path(path)) != digest:
             warnings.warn(f"{path} has changed since {run.path} was trained", stacklevel=2)
     return settings_from(kind, as_tuples(stored), str(run.settings))
+
+
+def check_resumable(folder: RunFolder, stored: Any, now: Any) -> None:
+    """Raises ``UserError`` where the settings ``now`` are not those the folder's run was trained with.
+
+    What is in ``CHANGEABLE`` may differ.
+    """
+    before = options_of(stored)
+    for name, value in options_of(now).items():
+        if value != before[name] and name not in CHANGEABLE:
+            raise UserError(
+                f"{folder.path} was trained with {name}={before[name]!r}; a resumed run cannot change it to {value!r} "
+                f"(only {', '.join(CHANGEABLE)})"
+            )
+
+
+def digest_of(paths: Sequence[str]) -> str:
+    """SHA-256 of what files and folders hold, names of a folder's files included; what is not there is left out."""
+    digest = hashlib.sha256()
+    for path in map(Path, paths):
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        for file in filter(Path.is_file, files):
+            digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as opened:
+                while piece := opened.read(1 << 20):
+                    digest.update(piece)
+    return digest.hexdigest()
+
+
+def device_at_hand(name: str) -> str:
+    """``device_named``, but the CPU for a GPU that is not here: what was trained on one can be used without."""
+    return "cpu" if name.startswith("cuda") and not torch.cuda.is_available() else device_named(name)
 
 
 def device_named(name: str) -> str:

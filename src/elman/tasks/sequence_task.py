@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -20,11 +21,21 @@ from torch import Tensor, nn
 
 from ..data import Batches
 from ..errors import UserError
-from ..training import Result, RunFolder, Workers, load_weights, train
+from ..training import Result, RunFolder, Workers, distinct_tensors, load_weights, train
 from ..training.files import replace_file
 from .estimator import Estimator, options_of, settings_from
-from .runs import cell_names, device_named, new_run_folder, read_settings, write_settings
-from .settings import CellSettings, MachineSettings, TrainSettings
+from .runs import (
+    DIGEST,
+    cell_names,
+    check_resumable,
+    device_at_hand,
+    device_named,
+    digest_of,
+    new_run_folder,
+    read_settings,
+    write_settings,
+)
+from .settings import CellSettings, DataSettings, MachineSettings, TrainSettings
 from .sources import is_path
 
 LEARNED = "learned.json"  # what a model knows beside its weights, in the run folder
@@ -70,7 +81,8 @@ class SequenceEstimator(Estimator):
     result: Result
     run: RunFolder
     _kept: Any
-    _kept_in_file: bool
+    _kept_in_file: bool = False
+    _digest: str | None = None
 
     # What a job writes
 
@@ -126,8 +138,10 @@ class SequenceEstimator(Estimator):
         """
         self._require_net()
         run = RunFolder(folder)
+        if run.steps():
+            raise UserError(f"{run.path} holds a model already; choose another folder")
         self._open_run(run)
-        run.save(0, dict(self.net.state_dict()), {}, {"step": 0}, best=0, keep=1)
+        run.save(0, distinct_tensors(self.net), {}, {"step": 0}, best=0, keep=1)
 
     @classmethod
     def load(cls, folder: str | Path, checkpoint: str = "best") -> Self:
@@ -139,10 +153,12 @@ class SequenceEstimator(Estimator):
         settings: Any = read_settings(run, cls.task, cls.settings_class, f"a {cls.__name__.lower()}")
         model = cls(**options_of(settings))
         model.settings_, model.run = settings, run
-        model._relearn(_read_learned(run))
+        learned = _read_learned(run)
+        model._kept_in_file, model._digest = bool(learned.get("validation_in_file")), learned.get(DIGEST)
+        model._relearn(learned)
         net = model._build().to(getattr(torch, settings.machine.dtype))
         load_weights(net, run.checkpoint(checkpoint))
-        model.net = net.to(device_named(settings.machine.device)).eval()
+        model.net = net.to(device_at_hand(settings.machine.device)).eval()
         return model
 
     @classmethod
@@ -159,7 +175,10 @@ class SequenceEstimator(Estimator):
         return hasattr(self, "net")
 
     def _begin(self, options: Mapping[str, Any]) -> Any:
-        """The first thing a ``fit`` does: options to ``settings_``, threads and random numbers set."""
+        """The first thing a ``fit`` does: options to ``settings_``, threads and random numbers set.
+
+        What an earlier ``fit`` left is no model from here on: its labels and vocabulary are about to change.
+        """
         settings: Any = settings_from(self.settings_class, options)
         device_named(settings.machine.device)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -167,12 +186,17 @@ class SequenceEstimator(Estimator):
         if settings.machine.threads is not None:
             torch.set_num_threads(settings.machine.threads)
         torch.manual_seed(settings.training.seed)
+        for left in ("net", "result", "_kept", "_digest"):
+            self.__dict__.pop(left, None)
         self.settings_ = settings
         return settings
 
     def _begin_with(self, X: Any, valid: Any) -> Any:
         """``_begin`` with the files that ``fit`` was given in place of those of the options."""
         given = {name: str(each) for name, each in (("data", X), ("valid", valid)) if is_path(each)}
+        data, judge = ({**self.get_params(), **given}.get(name) for name in ("data", "valid"))
+        if data is not None and judge is not None and Path(data).absolute() == Path(judge).absolute():
+            raise UserError(f"valid is {judge}, which is learned from; name another file, or leave valid out")
         self._kept_in_file = all(part is None or is_path(part) for part in (X, valid))
         return self._begin({**self.get_params(), **given})
 
@@ -181,6 +205,11 @@ class SequenceEstimator(Estimator):
         if not hasattr(self, "_kept"):
             if not self._kept_in_file:
                 raise UserError("what was kept for validation is in no file; name data to evaluate on")
+            if self._digest != digest_of(self._files()):
+                raise UserError(
+                    f"{' or '.join(self._files())} has changed since training: what was kept for validation can no "
+                    "longer be told from what was learned; name data to evaluate on"
+                )
             self._kept = self._read_kept()
         return self._kept
 
@@ -214,6 +243,7 @@ class SequenceEstimator(Estimator):
             if run is not None:
                 self.run = folder
             if resume:
+                check_resumable(folder, self.load_settings(folder), settings)
                 self._check_learned(folder)
             else:
                 self._open_run(folder)
@@ -241,14 +271,25 @@ class SequenceEstimator(Estimator):
     def _open_run(self, folder: RunFolder) -> None:
         net: CellSettings = self.settings_.net
         write_settings(folder, self.task, self.settings_, net.cells)
-        replace_file(folder.path / LEARNED, (json.dumps(self._learned(), ensure_ascii=False) + "\n").encode())
+        replace_file(folder.path / LEARNED, (json.dumps(self._known(), ensure_ascii=False) + "\n").encode())
 
     def _check_learned(self, folder: RunFolder) -> None:
-        if _read_learned(folder) != json.loads(json.dumps(self._learned())):
+        if _read_learned(folder) != json.loads(json.dumps(self._known())):
             raise UserError(
-                f"the data gives other labels or vocabulary than those {folder.path} was trained with: it has changed; "
-                "resume with the data as it was, or start a new run"
+                f"the data has changed since {folder.path} was trained; resume with the data as it was, or start a new "
+                "run"
             )
+
+    def _known(self) -> dict[str, Any]:
+        """All that is kept beside settings and weights."""
+        if self._digest is None and self._kept_in_file:
+            self._digest = digest_of(self._files())
+        return self._learned() | {"validation_in_file": self._kept_in_file, DIGEST: self._digest}
+
+    def _files(self) -> tuple[str, ...]:
+        """The files that examples are read from."""
+        groups = [getattr(self.settings_, each.name) for each in dataclasses.fields(self.settings_)]
+        return next((group.files for group in groups if isinstance(group, DataSettings)), ())
 
     def _summary(self, lesson: Lesson, folder: RunFolder | None) -> str:
         weights = sum(parameter.numel() for parameter in lesson.net.parameters())

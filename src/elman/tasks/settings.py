@@ -228,6 +228,11 @@ class DataSettings:
     valid_share: float = 0.1
     """The part of the examples kept back where no other file is given."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files and folders that are read."""
+        return tuple(path for path in (self.data, self.valid) if path is not None)
+
     def __post_init__(self) -> None:
         check_types(self)
         if not 0 < self.valid_share < 1:

@@ -1,5 +1,6 @@
 """Training for any recurrent model: the loop, its settings, checkpoints that resume bit for bit, several processes."""
 
+from .checkpoint import distinct_tensors as distinct_tensors
 from .checkpoint import load_weights as load_weights
 from .checkpoint import read_checkpoint as read_checkpoint
 from .checkpoint import read_weights as read_weights

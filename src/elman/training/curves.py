@@ -32,7 +32,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         return
     # Imported only here: a second that runs without a picture need not spend. Figure, not pyplot: no global state.
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     what = "perplexity" if any("valid_perplexity" in record for record in records) else "loss"
     others = [] if what == "perplexity" else _further(records)
@@ -61,6 +61,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         lower.spines[["top", "right"]].set_visible(False)
         lower.legend(frameon=False)
     (below or [axes])[-1].set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(what)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @contextmanager
@@ -59,3 +64,11 @@ def replace_file(path: Path, data: bytes) -> None:
     write_synced(fresh, data)
     os.replace(fresh, path)
     sync_folder(path.parent)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Draws a figure to a PNG file, whole or not at all; raises ``UserError`` where it cannot be written."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    with writing(path):
+        replace_file(path, picture.getvalue())

@@ -57,7 +57,7 @@ class Result:
     @property
     def sentence(self) -> str:
         """The end of the run in words, and after Ctrl-C how to go on."""
-        done = f"after {self.steps} steps ({self.epochs:.2f} epochs, {self.seconds:.0f} s of training)"
+        done = f"after {self.steps} step{'s' * (self.steps != 1)} ({self.epochs:.2f} epochs, {self.seconds:.0f} s of training)"
         if self.stopped_by == "interrupted":
             return f"interrupted {done}; saved as {self.last}; go on with --resume"
         why = {"patience": "nothing better in as many evaluations as patience allows"}
@@ -73,6 +73,7 @@ def train(
     run: RunFolder | str | Path,
     *,
     tokens: Callable[[Any], int],
+    share: Callable[[Any], float] | None = None,
     carried: Mapping[str, Carried] | None = None,
     resume: bool | str = False,
     judge: Callable[[Mapping[str, float]], Any] = itemgetter("loss"),
@@ -85,10 +86,10 @@ def train(
     """Train ``model`` until the budget of ``settings`` is used up, in a run folder that can be resumed bit for bit.
 
     ``batches`` yields batches without end. ``backward(batch)`` returns the mean loss of the batch and leaves gradients
-    in ``.grad``; ``tokens(batch)`` says over how many targets that mean is, and ``counted`` what they
-    are called. ``evaluate()`` returns numbers about the
-    validation data, among them ``"loss"``; it is called in evaluation mode without gradients, and random numbers it
-    draws are given back. The lowest ``judge`` of these numbers is the best, for plateau and early stop too: the loss
+    in ``.grad``; ``tokens(batch)`` says over how many targets that mean is, and ``counted`` what they are called.
+    ``share(batch)``, where given, is what the learning rate of its update is multiplied by. ``evaluate()`` returns
+    numbers about the validation data, among them ``"loss"``; it is called in evaluation mode without gradients, and
+    random numbers it draws are given back. The lowest ``judge`` of these numbers is the best, for plateau and early stop too: the loss
     unless given; a tuple compares by its first difference. ``carried`` names the objects whose
     tensors live from step to step. ``resume`` is True for the last checkpoint or names one (``"best"``, ``"1200"``).
 
@@ -156,9 +157,10 @@ def train(
         save()
         while not (stopped_by := _finished(position, settings, steps_per_epoch)):
             progress = _progress(position, settings, steps_per_epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.rate(position.step, progress, batches.epoch)
+            rate = schedule.rate(position.step, progress, batches.epoch)
             batch = next(batches)
+            for group in optimizer.param_groups:
+                group["lr"] = rate if share is None else rate * share(batch)
             model.train()
             optimizer.zero_grad(set_to_none=True)
             loss = backward(batch).detach()
@@ -195,7 +197,7 @@ def train(
                 with average.shown():
                     record = _evaluate(model, evaluate, judge, schedule, position, workers)
                 average.observe(position.stale)
-                record |= {"epoch": batches.epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
+                record |= {"epoch": batches.epoch, "learning_rate": rate}
                 record |= {"seconds": round(position.seconds, 3), f"{counted}_per_second": round(speed, 1)}
                 if not math.isfinite(record["valid_loss"]):
                     culprit = spoilt_parameter(model) or ("the validation loss", str(record["valid_loss"]))

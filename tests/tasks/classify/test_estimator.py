@@ -189,7 +189,7 @@ def test_it_comes_back_from_its_run_and_from_a_copy(reviewer: Classifier, tmp_pa
         np.testing.assert_array_equal(model.predict_proba(texts), reviewer.predict_proba(texts))
         assert model.get_params() == {**reviewer.get_params(), "data": str(reviewer.run.path.parent / "reviews.csv")}
         assert model.evaluate() == reviewer.evaluate(), "the same part of the file is kept for validation"
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="holds a model already; choose another folder"):
         reviewer.save(tmp_path / "copy")
 
 
@@ -213,8 +213,10 @@ def test_fit_again_starts_anew() -> None:
 def test_another_data_set_is_not_resumed(tmp_path: Path) -> None:
     texts, labels = reviews(40)
     small().fit(texts, labels, run=tmp_path / "run")
-    with pytest.raises(UserError, match="the data gives other labels or vocabulary than those"):
+    with pytest.raises(UserError, match="the data has changed since"):
         small(steps=6).fit([*texts, "unheard of"], [*labels, "up"], run=tmp_path / "run", resume=True)
+    with pytest.raises(UserError, match="was trained with pooling='max'; a resumed run cannot change it to 'mean'"):
+        small(steps=6, pooling="mean").fit(texts, labels, run=tmp_path / "run", resume=True)
     with pytest.raises(UserError, match="holds a run already"):
         small().fit(texts, labels, run=tmp_path / "run")
     with pytest.raises(UserError, match="name it with run="):
@@ -339,6 +341,50 @@ def test_a_column_of_groups(tmp_path: Path) -> None:
     assert Classifier.load(tmp_path / "run").evaluate() == model.evaluate()
     with pytest.raises(UserError, match="name its column of groups with group=, and leave groups out"):
         small().fit(tmp_path / "a.csv", groups=[1])
+    (tmp_path / "new.csv").write_text("label,text\n" + f"{labels[0]},{texts[0]}\n")
+    assert model.evaluate(tmp_path / "new.csv")["examples"] == 1, "groups are for training only"
+    (tmp_path / "a.csv").write_text("".join(["label,text,who\n", *rows, rows[0]]))
+    with pytest.raises(
+        UserError, match=r"a.csv has changed since training: what was kept for validation can no longer"
+    ):
+        Classifier.load(tmp_path / "run").evaluate()
+
+
+def test_a_fit_that_fails_leaves_no_half_model() -> None:
+    texts, labels = reviews(30)
+    model = small().fit(texts, labels)
+    with pytest.raises(UserError, match="was not there in training"):
+        model.fit(texts, ["x", "y"] * 15, valid=(["a dull film"], ["z"]))
+    with pytest.raises(UserError, match="this Classifier has not been trained"):
+        model.predict(texts[:1])
+
+
+def test_a_column_of_other_things_is_no_label(tmp_path: Path) -> None:
+    texts, labels = reviews(60)
+    with pytest.raises(UserError, match=r"60 examples have 60 different labels, such as .*is label= \(--label\) the right"):
+        small().fit(texts, [f"{label} {row}" for row, label in enumerate(labels)], valid=(texts[:2], ["up 0", "up 1"]))
+    with pytest.raises(UserError, match="all examples of the label 'rare' fell into the part kept back"):
+        small(valid_share=0.4, seed=1).fit(texts, ["rare", *labels[1:]], groups=["a", *"bc" * 29, "b"])
+    (tmp_path / "a.txt").write_text("up\tfine\ndown\tdull\n" * 9)
+    with pytest.raises(UserError, match=r"valid is .*a.txt, which is learned from"):
+        small().fit(tmp_path / "a.txt", valid=tmp_path / "a.txt")
+
+
+def test_labels_of_a_file_are_numbers_too(tmp_path: Path) -> None:
+    texts, labels = reviews(30)
+    numbers = [int(label == labels[0]) for label in labels]
+    model = small().fit(texts, numbers)
+    (tmp_path / "a.csv").write_text("label,text\n" + f"{numbers[0]},{texts[0]}\n{numbers[1]},{texts[1]}\n")
+    assert model.evaluate(tmp_path / "a.csv") == model.evaluate(texts[:2], numbers[:2])
+
+
+def test_options_that_would_do_nothing_are_refused() -> None:
+    for given in ({"tokens": "char"}, {"lowercase": True}, {"min_count": 3}, {"word_dropout": 0.5}):
+        model = Classifier(**{"cell": "rnn", "hidden_size": 4, "steps": 1, "threads": 1} | given)
+        with pytest.raises(UserError, match=f"{next(iter(given))} is for texts, but the examples are numbers"):
+            model.fit(*sequences(30))
+    with pytest.raises(UserError, match="step_size is for numbers, but the examples are texts"):
+        small(step_size=4).fit(*reviews(30))
 
 
 def test_torchrun_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

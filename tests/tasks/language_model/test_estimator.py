@@ -360,15 +360,15 @@ def test_resuming_equals_not_stopping(tmp_path: Path, story: Path, options: dict
         assert read_checkpoint(whole.run.checkpoint("last")).facts["averaged"] > 1
 
 
-def test_gradients_of_a_window_count_by_its_length_and_the_loss_does_not(story: Path) -> None:
+def test_gradients_of_a_window_have_the_penalty_and_the_loss_has_not(story: Path) -> None:
     """With penalties, against autograd over the sum written out."""
     net = LanguageNet(9, "gru", 4, embedding_size=3, activation_penalty=2.0, change_penalty=1.0).double()
     x, y = torch.randint(9, (4, 2)), torch.randint(9, (4, 2))
     resets = torch.zeros(4, 2, dtype=torch.bool)
     logits, _ = net(x)
     plain = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
-    expected = torch.autograd.grad(4 / 10 * (plain + net.penalty), list(net.parameters()))
-    found = _backward(TBPTT(net, 10), net, (x, y, resets), 4 / 10)
+    expected = torch.autograd.grad(plain + net.penalty, list(net.parameters()))
+    found = _backward(TBPTT(net, 10), net, (x, y, resets))
     assert found.item() == pytest.approx(plain.item(), rel=1e-12) and net.penalty is None
     for parameter, gradient in zip(net.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-14)
@@ -388,9 +388,21 @@ def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> N
     small().fit(story, run=tmp_path / "run", quiet=True)
     other = tmp_path / "other.txt"
     other.write_text("quite other letters: XYZ! " * 40)
-    with pytest.raises(UserError, match=r"the text gives other tokens than those .* was trained with"):
+    with pytest.raises(UserError, match=r"was trained with data='.*story.txt'; a resumed run cannot change it to"):
         small(steps=6).fit(other, run=tmp_path / "run", resume=True, quiet=True)
+    story.write_text(story.read_text() * 2)  # the same letters
+    with pytest.raises(UserError, match=r"the text has changed since .*run was trained"):
+        small(steps=6).fit(story, run=tmp_path / "run", resume=True, quiet=True)
+    with pytest.raises(UserError, match="has changed since training; name the text to evaluate on"):
+        LanguageModel.load(tmp_path / "run").evaluate()
     assert RunFolder(tmp_path / "run").steps()[-1] == 3
+
+
+def test_saved_models_load_with_tied_weights(tmp_path: Path, story: Path) -> None:
+    model = small(tied=True, embedding_size=6).fit(story, run=tmp_path / "run", quiet=True)
+    model.save(tmp_path / "saved")
+    again = LanguageModel.load(tmp_path / "saved")
+    assert again.evaluate(story) == model.evaluate(story)
 
 
 # Every kind of net

@@ -25,8 +25,8 @@ def bank(tmp_path: Path) -> Path:
     folder = tmp_path / "bank"
     folder.mkdir()
     (folder / "ptb.train.txt").write_text(TEXT * 9)
-    for part in ("valid", "test"):
-        (folder / f"ptb.{part}.txt.gz").write_bytes(gzip.compress((TEXT * 2).encode()))
+    for part, text in (("valid", TEXT * 2), ("test", " the bell lost the fox \n" * 3)):
+        (folder / f"ptb.{part}.txt.gz").write_bytes(gzip.compress(text.encode()))
     return folder
 
 
@@ -56,29 +56,33 @@ def test_the_nets_have_the_weights_of_the_papers() -> None:
 
 def test_runs_of_several_calls_make_one_table(bank: Path, tmp_path: Path) -> None:
     (scrn,), (lstm,) = select("ptb-scrn", ["ptb-scrn-100-40"]), select("ptb-scrn", ["ptb-lstm-100"])
-    run_experiment(lstm, bank, tmp_path / "runs", TINY)
-    row = run_experiment(scrn, bank, tmp_path / "runs", TINY)
+    run_experiment(lstm, bank, tmp_path / "runs", TINY, "COMMAND 1")
+    row = run_experiment(scrn, bank, tmp_path / "runs", TINY, "COMMAND 2")
     model = LanguageModel.load(tmp_path / "runs" / "ptb-scrn-100-40")
     assert row["types"] == 12 and row["updates"] == 4 and row["published_test"] == 115
     assert row["test_perplexity"] == pytest.approx(model.evaluate(bank / "ptb.test.txt.gz")["perplexity"])
-    assert row["valid_perplexity"] == pytest.approx(row["test_perplexity"])
+    assert row["valid_perplexity"] == pytest.approx(model.evaluate(bank / "ptb.valid.txt.gz")["perplexity"])
+    assert abs(row["valid_perplexity"] - row["test_perplexity"]) > 0.01
     rows = finished_rows("ptb-scrn", tmp_path / "runs")
     assert [each["name"] for each in rows] == ["ptb-scrn-100-40", "ptb-lstm-100"] and rows[0] == row
-    paths = write_results("ptb-scrn", rows, tmp_path / "results", "COMMAND")
+    paths = write_results("ptb-scrn", rows, tmp_path / "results")
     assert [path.name for path in paths] == ["ptb-scrn.json", "ptb-scrn.md", "ptb-scrn.png"]
     assert json.loads(paths[0].read_text())["runs"] == rows
     lines = paths[1].read_text().splitlines()
-    assert lines[2].startswith("`COMMAND`: word perplexity") and "as recalled" in lines[2]
-    assert lines[-2].startswith("| SCRN 100 + 40 |") and f"**{row['test_perplexity']:.2f}** | 115 |" in lines[-2]
+    assert "as recalled" in lines[2] and lines[-1] == "- LSTM 100: `COMMAND 1`"
+    (shown,) = (line for line in lines if line.startswith("| SCRN 100 + 40 |"))
+    assert f"**{row['test_perplexity']:.2f}** | 115 |" in shown
     assert paths[2].stat().st_size > 5_000
 
 
 def test_a_run_goes_on_where_it_stopped(bank: Path, tmp_path: Path) -> None:
     (lstm,) = select("ptb-scrn", ["ptb-lstm-100"])
-    first = run_experiment(lstm, bank, tmp_path, TINY)
-    again = run_experiment(lstm, bank, tmp_path, TINY)
+    first = run_experiment(lstm, bank, tmp_path, TINY, "")
+    again = run_experiment(lstm, bank, tmp_path, TINY, "")
     assert again == first | {"minutes": again["minutes"]}
-    assert run_experiment(lstm, bank, tmp_path, TINY | {"steps": 6})["updates"] == 6
+    assert run_experiment(lstm, bank, tmp_path, TINY | {"steps": 6}, "")["updates"] == 6
+    with pytest.raises(UserError, match="was trained with seed=0; a resumed run cannot change it to 7"):
+        run_experiment(lstm, bank, tmp_path, TINY | {"seed": 7}, "")
 
 
 def test_mistakes_are_said(bank: Path) -> None:

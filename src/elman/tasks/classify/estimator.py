@@ -26,6 +26,7 @@ from .examples import ENDINGS, Examples, examples_of
 from .settings import ClassifierSettings
 
 EVALUATION_ROWS = 128
+MOST_ONCE = 20  # labels up to which each may stand at one example alone
 SHOWN = 60  # characters of an example in a line of output
 
 
@@ -101,6 +102,11 @@ class Classifier(SequenceEstimator):
         settings: ClassifierSettings = self._begin_with(X, valid)
         train, held = self._split(X, y, groups, valid)
         self.labels_ = Labels.learned(train.labels or (), train.label_place)
+        if len(self.labels_) > max(MOST_ONCE, len(train.inputs) / 2):
+            raise UserError(
+                f"{len(train.inputs):,} examples have {len(self.labels_):,} different labels, such as "
+                f"{self.labels_.names[0]!r}; expected labels that come back: is label= (--label) the right column?"
+            )
         self.encoder_ = _learned_encoder(settings, train.inputs)
         targets = self.labels_.encode(train.labels or (), train.label_place)
         kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
@@ -195,12 +201,16 @@ class Classifier(SequenceEstimator):
         for source in sources:
             examples = self._new(source) if self._is_source(source) else self._one_text(source)
             for i, probabilities in enumerate(np.exp(_log_probabilities(self.net, self.encoder_(examples.inputs)))):
+                if examples.inputs.kind == "texts" and not examples.inputs.items[i].strip():
+                    record = {"label": None, "probabilities": {}, **_record(examples.inputs, i)}
+                    yield record, f"no label: {examples.inputs.place(i)} is empty"
+                    continue
                 best = np.argsort(-probabilities, kind="stable")[:top]
                 likely = {str(self.labels_.names[k]): round(float(probabilities[k]), 4) for k in best}
-                shown = _shown(examples.inputs, i)
                 answer = "  ".join(f"{name} {value:.3f}" for name, value in likely.items())
                 label = self.labels_.names[best[0]]
-                yield {"label": label, "probabilities": likely, "input": shown}, f"{answer}  {shown}"
+                record = {"label": label, "probabilities": likely, **_record(examples.inputs, i)}
+                yield record, f"{answer}  {_shown(examples.inputs, i)}"
 
     # What is learned, and the net made from it
 
@@ -208,7 +218,6 @@ class Classifier(SequenceEstimator):
         return {
             "labels": list(self.labels_.names),
             "encoder": self.encoder_.document(),
-            "validation_in_file": self._kept_in_file,
         }
 
     def _relearn(self, learned: dict[str, Any]) -> None:
@@ -217,7 +226,6 @@ class Classifier(SequenceEstimator):
             raise UserError(f"{origin} says nothing of its labels; restore its learned.json or train again")
         self.labels_ = Labels(learned["labels"])
         self.encoder_ = Encoder.from_document(learned.get("encoder", {}), origin)
-        self._kept_in_file = bool(learned.get("validation_in_file"))
 
     def _build(self) -> ClassifierNet:
         net, encoder = self.settings_.net, self.encoder_
@@ -274,6 +282,12 @@ class Classifier(SequenceEstimator):
         else:
             parts = hold_out(len(plain), place.valid_share, groups=given.groups, seed=seed)
         train, held = (given[rows] for rows in parts)
+        only = set(held.labels or ()) - set(train.labels or ())
+        if only:
+            raise UserError(
+                f"all examples of the label {min(only, key=str)!r} fell into the part kept back to judge by; give more of "
+                "them, another group or seed, or judge by a file of its own with valid= (--valid)"
+            )
         return train, held
 
     def _read_kept(self) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
@@ -291,6 +305,8 @@ class Classifier(SequenceEstimator):
     def _one_text(self, text: str) -> Examples:
         if self.encoder_.kind == "numbers":
             raise UserError(f"{text!r} is no file, and this model reads numbers; give a file: {', '.join(ENDINGS)}")
+        if not text.strip():
+            raise UserError("the text is empty; give at least a word")
         words = text.split() if self.encoder_.kind == "tokens" else text
         return self._new([words])
 
@@ -333,6 +349,16 @@ def _numbers(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[st
 
 def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder:
     options, images = settings.examples, settings.images
+    of_numbers = {"step_size": options.step_size}
+    of_texts = {
+        "tokens": options.tokens != "word",
+        "lowercase": options.lowercase,
+        "word_dropout": settings.net.word_dropout,
+    }
+    for name, value in (of_texts if inputs.kind == "numbers" else of_numbers).items():
+        if value:
+            other = "texts" if inputs.kind == "numbers" else "numbers"
+            raise UserError(f"{name} is for {other}, but the examples are {inputs.kind}; leave it out")
     return Encoder.learned(
         inputs,
         tokens=options.tokens,
@@ -346,6 +372,12 @@ def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder
         patch=images.patch,
         stride=images.stride,
     )
+
+
+def _record(inputs: Sequences, i: int) -> dict[str, Any]:
+    """What an example was, so that an answer can be told to whom it belongs."""
+    place = inputs.place(i)
+    return {"place": place, "input": place if inputs.kind == "numbers" else inputs.items[i]}
 
 
 def _shown(inputs: Sequences, i: int) -> str:

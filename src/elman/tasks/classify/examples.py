@@ -86,7 +86,8 @@ def _from_file(path: str, settings: ClassifierSettings, strict: bool, kind: Kind
     labels = None
     if label is not None and (strict or label in table.columns):
         labels = [each.strip() if isinstance(each, str) else each for each in table.column(label)]
-    groups = table.column(options.group) if strict and options.group else None
+    # Groups say how to part the examples of training: those of a known kind are not to be parted.
+    groups = table.column(options.group) if strict and kind is None and options.group else None
     columns = _input_columns(table, options.input, {label, options.group})
     alone = columns[0] if len(columns) == 1 else None
 

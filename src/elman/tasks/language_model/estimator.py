@@ -17,9 +17,19 @@ from ...errors import UserError
 from ...generation import STOPPED, Sampling, beam_search, stream_tokens
 from ...models import LanguageNet
 from ...tbptt import TBPTT
-from ...training import Result, RunFolder, join, load_weights, train
+from ...training import Result, RunFolder, distinct_tensors, join, load_weights, train
 from ..estimator import Estimator, options_of, settings_from
-from ..runs import cell_names, device_named, new_run_folder, read_settings, write_settings
+from ..runs import (
+    DIGEST,
+    cell_names,
+    check_resumable,
+    device_at_hand,
+    device_named,
+    digest_of,
+    new_run_folder,
+    read_settings,
+    write_settings,
+)
 from ..settings import LanguageModelSettings
 from ..sources import is_file
 from .completion import Completion, before_gap, next_tokens, next_words
@@ -110,7 +120,12 @@ class LanguageModel(Estimator):
             net = build_net(settings, corpus.tokenizer.vocab_size).to(workers.device, getattr(torch, place.dtype))
             _try_out(net)
             if resume:
-                _check_tokenizer(folder, corpus.tokenizer)
+                check_resumable(folder, self.load_settings(folder), settings)
+                if _changed(folder, settings) or Tokenizer.load(folder.tokenizer).identity != corpus.tokenizer.identity:
+                    raise UserError(
+                        f"the text has changed since {folder.path} was trained; resume with the text as it was, or "
+                        "start a new run"
+                    )
             elif workers.first:
                 _write_run(folder, settings, corpus.tokenizer)
             workers.wait()
@@ -121,16 +136,12 @@ class LanguageModel(Estimator):
             self.result = train(
                 net,
                 streams,
-                lambda window: _backward(
-                    tbptt,
-                    net,
-                    [each.to(workers.device) for each in window],
-                    len(window.x) / place.unroll if place.vary_unroll else 1.0,
-                ),
+                lambda window: _backward(tbptt, net, [each.to(workers.device) for each in window]),
                 lambda: evaluate_net(net, corpus.valid, ranked(corpus.tokenizer)),
                 settings.training,
                 folder,
                 tokens=lambda window: window.y.numel(),
+                share=(lambda window: len(window.x) / place.unroll) if place.vary_unroll else None,
                 carried={"tbptt": tbptt},
                 resume=resume,
                 workers=workers,
@@ -155,7 +166,7 @@ class LanguageModel(Estimator):
             judged = whole_text(data, self.tokenizer_, lowercase=text.lowercase)
             return evaluate_net(self.net, judged, ranked(self.tokenizer_))
         corpus = load_corpus(text.data, **_corpus_options(self.settings_))
-        if corpus.tokenizer.identity != self.tokenizer_.identity:
+        if _changed(self.run, self.settings_) or corpus.tokenizer.identity != self.tokenizer_.identity:
             raise UserError(f"the text {text.data!r} has changed since training; name the text to evaluate on")
         return evaluate_net(self.net, corpus.valid, ranked(self.tokenizer_)) | {
             "unigram_bits_per_character": corpus.unigram_bits_per_character()
@@ -296,7 +307,7 @@ class LanguageModel(Estimator):
         model.tokenizer_ = Tokenizer.load(run.tokenizer)
         net = build_net(settings, model.tokenizer_.vocab_size).to(getattr(torch, settings.sequences.dtype))
         load_weights(net, run.checkpoint(checkpoint))
-        model.net, model.settings_, model.run = net.to(device_named(settings.sequences.device)).eval(), settings, run
+        model.net, model.settings_, model.run = net.to(device_at_hand(settings.sequences.device)).eval(), settings, run
         return model
 
     @classmethod
@@ -361,14 +372,14 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(numbers.flatten(0, 1), targets.flatten())
 
 
-def _backward(tbptt: TBPTT, net: LanguageNet, window: Sequence[Tensor], share: float = 1.0) -> Tensor:
-    """The mean cross entropy of a window; its gradients, the net's penalty with them, count ``share`` times."""
+def _backward(tbptt: TBPTT, net: LanguageNet, window: Sequence[Tensor]) -> Tensor:
+    """The mean cross entropy of a window; its gradients have the net's penalty in them."""
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         found = cross_entropy(logits, targets)
-        return share * (found if net.penalty is None else found + net.penalty)
+        return found if net.penalty is None else found + net.penalty
 
-    total = tbptt.backward(loss, *window) / share
+    total = tbptt.backward(loss, *window)
     penalty, net.penalty = net.penalty, None
     return total if penalty is None else total - penalty.detach()
 
@@ -462,7 +473,7 @@ def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSe
     if folder.steps():
         raise UserError(f"{folder.path} holds checkpoints already; choose another folder")
     _write_run(folder, settings, tokenizer)
-    folder.save(0, dict(net.state_dict()), {}, {"step": 0}, best=0, keep=1)
+    folder.save(0, distinct_tensors(net), {}, {"step": 0}, best=0, keep=1)
 
 
 def _lines(source: str) -> list[str]:
@@ -477,16 +488,17 @@ def _try_out(net: LanguageNet) -> None:
 
 
 def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer) -> None:
-    write_settings(folder, TASK, settings, settings.net.cells)
+    write_settings(folder, TASK, settings, settings.net.cells, **{DIGEST: digest_of(_files(settings))})
     tokenizer.save(folder.tokenizer)
 
 
-def _check_tokenizer(folder: RunFolder, tokenizer: Tokenizer) -> None:
-    if Tokenizer.load(folder.tokenizer).identity != tokenizer.identity:
-        raise UserError(
-            f"the text gives other tokens than those {folder.path} was trained with: it has changed; "
-            "resume with the text as it was, or start a new run"
-        )
+def _files(settings: LanguageModelSettings) -> list[str]:
+    return [path for path in (settings.text.data, settings.text.valid) if path is not None]
+
+
+def _changed(folder: RunFolder, settings: LanguageModelSettings) -> bool:
+    """Whether the text is another than the one the folder's run was trained on."""
+    return folder.load_settings().get(DIGEST) != digest_of(_files(settings))
 
 
 def _corpus_options(settings: LanguageModelSettings) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ...training.files import replace_file
 from ..estimator import settings_from
 from ..language_model.estimator import LanguageModel
 from ..recipes import read_recipe
+from ..runs import check_resumable
 from ..settings import LanguageModelSettings
 
 NOTE = (
@@ -70,6 +71,8 @@ def run_experiment(
     run = RunFolder(folder / experiment.name)
     options = {o.name: getattr(g, o.name) for g in _groups(settings) for o in dataclasses.fields(g)}
     last = max(run.steps(), default=None)
+    if last is not None:
+        check_resumable(run, LanguageModel.load_settings(run), settings)
     if last is None or last < (settings.training.steps or 0):
         trained = LanguageModel(**options)
         trained.fit(run=run.path, resume=last is not None, console=console, quiet=console is None)

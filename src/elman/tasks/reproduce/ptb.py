@@ -88,11 +88,18 @@ def treebank(folder: str | Path) -> dict[str, Path]:
 
 
 def run_experiment(
-    experiment: Experiment, data: str | Path, folder: Path, overrides: dict[str, Any], console: Console | None = None
+    experiment: Experiment,
+    data: str | Path,
+    folder: Path,
+    overrides: dict[str, Any],
+    command: str,
+    console: Console | None = None,
 ) -> dict[str, Any]:
     """Trains one experiment in ``folder``/NAME, or goes on where an earlier call stopped; returns and keeps its row.
 
-    The weights that were best on the validation part are tried on the test part.
+    The weights that were best on the validation part are tried on the test part. ``command`` is what asked for it.
+
+    Raises ``UserError`` where the folder holds a run with other options; its budget may change.
     """
     files = treebank(data)
     run = RunFolder(folder / experiment.name)
@@ -105,6 +112,7 @@ def run_experiment(
     row = {
         "name": experiment.name,
         "about": experiment.about,
+        "command": command,
         "weights": sum(parameter.numel() for parameter in model.net.parameters()),
         "types": model.tokenizer_.vocab_size,
         "epochs": round(result.epochs, 2),
@@ -130,24 +138,23 @@ def finished_rows(table: str, folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text("utf-8")) for path in paths if path.is_file()]
 
 
-def write_results(table: str, rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Path]:
+def write_results(table: str, rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Writes TABLE.json, TABLE.md and TABLE.png, as measured; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = json.dumps({"command": command, "note": TABLES[table].note, "runs": list(rows)}, indent=1) + "\n"
+    contents = json.dumps({"note": TABLES[table].note, "runs": list(rows)}, indent=1) + "\n"
     paths = [folder / f"{table}.{ending}" for ending in ("json", "md", "png")]
     replace_file(paths[0], contents.encode())
-    replace_file(paths[1], markdown(table, rows, command).encode())
+    replace_file(paths[1], markdown(table, rows).encode())
     draw(rows, paths[2])
     return paths
 
 
-def markdown(table: str, rows: Sequence[dict[str, Any]], command: str) -> str:
+def markdown(table: str, rows: Sequence[dict[str, Any]]) -> str:
     """The table."""
     lines = [
         f"# {table}",
         "",
-        f"`{command}`: word perplexity on the Penn Treebank, the whole of each part read as one text. "
-        + TABLES[table].note,
+        "Word perplexity on the Penn Treebank, the whole of each part read as one text. " + TABLES[table].note,
         "",
         "| net | weights | epochs | minutes | seed | valid | published | test | published | test top-5 accuracy |",
         "| --- |" + " ---: |" * 9,
@@ -158,8 +165,10 @@ def markdown(table: str, rows: Sequence[dict[str, Any]], command: str) -> str:
             f"{row['valid_perplexity']:.2f} | {row['published_valid']:g} | **{row['test_perplexity']:.2f}** | "
             f"{row['published_test']:g} | {row['test_top5_accuracy']:.2%} |"
         )
-        if row["stopped_by"] == "minutes":
-            lines[-1] += " ended by its time |"
+    lines += ["", *(f"- {row['about']}: `{row['command']}`" for row in rows)]
+    cut = [row["about"] for row in rows if row["stopped_by"] == "minutes"]
+    if cut:
+        lines += ["", f"Ended by its time, not by its epochs: {', '.join(cut)}."]
     return "\n".join(lines) + "\n"
 
 

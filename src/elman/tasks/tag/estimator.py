@@ -251,7 +251,6 @@ class Tagger(SequenceEstimator):
             "labels": list(self.labels_.names),
             "encoder": self.encoder_.document(),
             "characters": self.characters_ and self.characters_.document(),
-            "validation_in_file": self._kept_in_file,
         }
 
     def _relearn(self, learned: dict[str, Any]) -> None:
@@ -265,7 +264,6 @@ class Tagger(SequenceEstimator):
             characters = MembersTokenizer.from_document(learned["characters"], f"the characters in {origin}")
             assert isinstance(characters, MembersTokenizer)
             self.characters_ = characters
-        self._kept_in_file = bool(learned.get("validation_in_file"))
 
     def _build(self) -> TaggerNet:
         net, encoder = self.settings_.net, self.encoder_
@@ -342,8 +340,8 @@ class Tagger(SequenceEstimator):
 
     def _numbers(self, truth: Labelled) -> list[Rows]:
         """The numbers of tags, -1 for those that training did not have."""
-        numbers = {name: number for number, name in enumerate(self.labels_.names)}
-        return [np.array([numbers.get(tag, -1) for tag in tags], np.int64) for tags in truth]
+        found = ([self.labels_.find(tag) for tag in tags] for tags in truth)
+        return [np.array([-1 if number is None else number for number in tags], np.int64) for tags in found]
 
     def _likeliest(self, probabilities: NDArray[np.float64], top: int) -> dict[str, float]:
         best = np.argsort(-probabilities, kind="stable")[:top]
@@ -410,7 +408,7 @@ class Tagger(SequenceEstimator):
     def _read(self, tagged: Tagged) -> tuple[Coded, Labelled]:
         """Sequences for the net, and their tags as plain values; raises ``UserError`` for one that is missing."""
         truth = [
-            [plain_label(tag, step, partial(tagged.place, i)) for step, tag in enumerate(tags)]
+            [self.labels_.own(plain_label(tag, step, partial(tagged.place, i))) for step, tag in enumerate(tags)]
             for i, tags in enumerate(() if tagged.tags is None else tagged.tags)
         ]
         return self._coded(tagged.inputs), truth
