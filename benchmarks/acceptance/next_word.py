@@ -28,12 +28,13 @@ from elman.tasks.language_model.ngram import KneserNey
 from elman.tasks.reproduce.ptb import treebank
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
+LINE_END = "\n"
 PROMPTS = (
     "the company said it expects to __",
-    "the dow jones industrial average __",
-    "in new york stock exchange composite trading yesterday the shares closed at __",
-    "he is a vice __",
-    "the yield on the 30-year __",
+    "she was named vice __",
+    "the index fell two __",
+    "shares of the two banks rose to __",
+    "nobody knows what the market will __",
 )
 
 
@@ -83,7 +84,8 @@ def markdown(result: dict[str, Any]) -> str:
             f"| {row['name']} | **{row['top5']:.2%}** | {first} | {row['perplexity']:.2f} | {row['minutes']:g} |"
         )
     for prompt, answers in result["completions"].items():
-        lines += ["", f"`{prompt}`", "", ", ".join(f"{word} {p:.3f}" for word, p in answers)]
+        words = (f"{word.replace(LINE_END, '(line end)')} {p:.3f}" for word, p in answers)
+        lines += ["", f"`{prompt}`", "", ", ".join(words)]
     return "\n".join(lines) + f"\n\nOn {result['machine']}.\n"
 
 
