@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from elman import UserError
 from elman.models import ClassifierNet
 from elman.models.pooling import POOLINGS
+from elman.models.spelling import Spelling
 
 IDS = [torch.tensor([1, 4, 2, 2, 3]), torch.tensor([2]), torch.tensor([5, 1, 1])]
 
@@ -32,6 +33,24 @@ def test_a_batch_of_mixed_lengths_gives_the_same_as_one_by_one(pooling: str, bid
         # Twice side by side: a batch of one row is a program of its own.
         alone = model(ids.unsqueeze(1).repeat(1, 2))
         torch.testing.assert_close(alone[0], together[row], rtol=1e-12, atol=1e-12)
+
+
+def test_spelling_is_read_wherever_a_word_stands() -> None:
+    model = net(characters=4, character_size=3, pooling="last").eval()
+    letters = torch.tensor([[0, 1, 2, 3], [0, 2, 3, 1], [0, 0, 1, 0]])  # the words "", "ab", "bca", "ca", a column each
+    x, lengths = torch.tensor([[1, 1], [2, 3]]), torch.tensor([2, 2])
+    which = torch.tensor([[1, 1], [2, 3]])
+    scores = model(x, lengths, Spelling(letters, torch.tensor([0, 2, 3, 2]), which))
+    moved = Spelling(letters[:, [0, 3, 2, 1]], torch.tensor([0, 2, 3, 2]), torch.tensor([[3, 3], [2, 1]]))
+    torch.testing.assert_close(model(x, lengths, moved), scores, rtol=1e-12, atol=1e-12)
+    other = Spelling(letters, torch.tensor([0, 2, 3, 2]), torch.tensor([[1, 2], [2, 3]]))
+    changed = model(x, lengths, other)
+    torch.testing.assert_close(changed[0], scores[0], rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(changed[1], scores[1])
+    with pytest.raises(UserError, match="this net reads the spelling of tokens; give it with spelling="):
+        model(x, lengths)
+    with pytest.raises(UserError, match="characters=4, but numbers are not spelt"):
+        ClassifierNet(2, "rnn", 4, features=3, characters=4)
 
 
 def test_it_equals_pytorch_step_by_step() -> None:
@@ -61,14 +80,14 @@ def test_word_dropout_reads_words_as_unknown() -> None:
     torch.manual_seed(0)
     dropped = torch.rand(5, 1) < 0.5
     torch.manual_seed(0)
-    vectors = model._vectors(IDS[0].unsqueeze(1))
+    vectors = model._vectors(IDS[0].unsqueeze(1), None)
     expected = model.embedding.weight[IDS[0].unsqueeze(1).masked_fill(dropped, 0)]
     assert 0 < dropped.sum() < 5 and torch.equal(vectors, expected)
     zeroed = net(word_dropout=0.5).train()
     torch.manual_seed(0)
-    vectors = zeroed._vectors(IDS[0].unsqueeze(1))
+    vectors = zeroed._vectors(IDS[0].unsqueeze(1), None)
     assert torch.equal(vectors == 0, dropped.unsqueeze(-1).expand_as(vectors))
-    assert torch.equal(zeroed.eval()._vectors(IDS[0]), zeroed.embedding(IDS[0]))
+    assert torch.equal(zeroed.eval()._vectors(IDS[0], None), zeroed.embedding(IDS[0]))
 
 
 def test_dropout_acts_in_training_alone() -> None:

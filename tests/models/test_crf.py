@@ -107,6 +107,23 @@ def test_long_sequences_of_large_scores_in_single_precision() -> None:
     assert crf.score(x, y).tolist() == pytest.approx(exact.score(x.double(), y).tolist(), rel=1e-5)
 
 
+@pytest.mark.parametrize("columns", [(100.0, 100.0, 100.0), (-200.0, 0.0, 300.0)])
+def test_transitions_may_all_be_large(columns: tuple[float, ...]) -> None:
+    """Only how far the transitions to one tag are apart may matter."""
+    crf = random_crf(3, 8, torch.float32)
+    with torch.no_grad():
+        crf.transitions.add_(torch.tensor(columns))
+    exact = CRF(3, dtype=torch.float64)
+    exact.load_state_dict({name: value.double() for name, value in crf.state_dict().items()})
+    x = torch.randn(9, 2, 3)
+    sums = exact.start + x[0].double()
+    for scores in x[1:].double():
+        sums = (sums.unsqueeze(2) + exact.transitions).logsumexp(1) + scores
+    torch.testing.assert_close(crf.log_partition(x).double(), (sums + exact.end).logsumexp(1), rtol=1e-6, atol=0)
+    crf(x, exact.decode(x.double())).sum().backward()
+    assert crf.transitions.grad is not None and crf.transitions.grad.isfinite().all()
+
+
 def test_the_recursion_is_compiled_and_the_eager_loop_agrees() -> None:
     crf = random_crf(3, 5)
     x = torch.randn(9, 2, 3, dtype=torch.float64)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elman import UserError
 from elman.models import TaggerNet
-from elman.models.tagger import Spelling
+from elman.models.spelling import Spelling
 
 pytestmark = pytest.mark.usefixtures("_without_gradients")
 LENGTHS = torch.tensor([5, 0, 2])

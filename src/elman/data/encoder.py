@@ -15,6 +15,7 @@ from .images import ImageReading, ReadAs
 from .scaling import Scaling
 from .sequences import Kind, Sequences
 from .tokenizers import Tokenizer, tokenizer_kind
+from .tokenizers.word import WordTokenizer
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,23 @@ class Encoder:
             return [scale(read(item)[: self.max_length]) for item in sequences.items]
         lower = _lowered if self.lowercase else _same
         return [self.tokenizer.encode(lower(item))[: self.max_length] for item in sequences.items]
+
+    def words(self, sequences: Sequences) -> list[list[str]]:
+        """What the ids stand for, as it is spelt, one a step of what ``encoder(sequences)`` gives.
+
+        `UserError` unless the steps are words, or tokens that were given.
+        """
+        if sequences.kind == "tokens":
+            return [list(item)[: self.max_length] for item in sequences.items]
+        if not isinstance(self.tokenizer, WordTokenizer):
+            raise UserError("only words are spelt; read texts with tokens='word'")
+        found = []
+        for text in sequences.items:
+            words = self.tokenizer.pattern.findall(text)
+            lowered = self.tokenizer.pattern.findall(text.lower()) if self.lowercase else words
+            # A few letters become two in lower case, which may part a word.
+            found.append((words if len(words) == len(lowered) else lowered)[: self.max_length])
+        return found
 
     def _check(self, sequences: Sequences) -> None:
         trained, given = self.shape or (self.features,), sequences.shape or (self.features,)

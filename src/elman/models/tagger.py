@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,27 +16,15 @@ from ..layers.recurrent import CellMaker
 from .crf import CRF
 from .embedding import TokenEmbedding
 from .frames import frame_encoder
-from .pooling import Last
-
-
-class Spelling(NamedTuple):
-    """How the tokens of a batch are spelt, each different token once.
-
-    ``characters`` (L, U) ids of the U tokens' characters, ``lengths`` (U,), ``which`` (T, B) the token at each place.
-    """
-
-    characters: Tensor
-    lengths: Tensor
-    which: Tensor
+from .spelling import Speller, Spelling, spelled
 
 
 class TaggerNet(nn.Module):
     """Tokens with their spelling, or numbers; a stack of any cells; a linear layer at every step; softmax or a CRF.
 
     ``scores = net(x, lengths=None, spelling=None)`` with x (T, B) ids or (T, B, F) numbers, lengths (B,) and scores
-    (T, B, K). ``losses``, ``decode`` and ``probabilities`` say what scores mean. The characters of a token go through
-    a small bidirectional net of the same cell, whose outputs at both ends stand beside the token's vector (Lample et
-    al. 2016, arXiv:1603.01360; Ling et al. 2015, arXiv:1508.02096). Nothing past a row's length is read.
+    (T, B, K). ``losses``, ``decode`` and ``probabilities`` say what scores mean. How a token is
+    spelt stands beside its vector, see ``Speller``. Nothing past a row's length is read.
 
     Args:
         tags: tags K.
@@ -107,9 +95,8 @@ class TaggerNet(nn.Module):
             inputs = frame_size
         self.speller = None
         if characters is not None:
-            first = cell[0] if isinstance(cell, list | tuple) else cell
-            self.speller = _Speller(first, characters, character_size, dropout, init, place, cell_options)  # type: ignore[arg-type]
-            inputs += self.speller.recurrent.output_size
+            self.speller = Speller(cell, characters, character_size, dropout=dropout, init=init, **cell_options)
+            inputs += self.speller.output_size
         self.recurrent = Recurrent(
             cell, inputs, hidden_size, num_layers, bidirectional=bidirectional, init=init, **cell_options
         )
@@ -123,12 +110,7 @@ class TaggerNet(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, spelling: Spelling | None = None) -> Tensor:
         if self.embedding is not None:
-            x = self.embedding(x)
-            if self.speller is not None:
-                if spelling is None:
-                    raise UserError("this net reads the spelling of tokens; give it with spelling=")
-                x = torch.cat([x, self.speller(spelling)], -1)
-            x = F.dropout(x, self.dropout, self.training)
+            x = F.dropout(spelled(self.embedding(x), self.speller, spelling), self.dropout, self.training)
         elif self.frames is not None:
             x = F.dropout(self.frames(x), self.dropout, self.training)
         y, _ = self.recurrent(x, lengths=lengths)
@@ -154,32 +136,6 @@ class TaggerNet(nn.Module):
     def probabilities(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The probability of every tag at every step, (T, B, K)."""
         return scores.softmax(-1) if self.crf is None else self.crf.marginals(scores, lengths)
-
-
-class _Speller(nn.Module):
-    """What a token's characters say of it: both ends of a bidirectional net over them, (T, B, 2 units)."""
-
-    def __init__(
-        self,
-        cell: CellMaker,
-        characters: int,
-        size: int,
-        dropout: float,
-        init: str,
-        place: dict[str, Any],
-        cell_options: dict[str, Any],
-    ) -> None:
-        super().__init__()
-        self.dropout = dropout
-        self.embedding = nn.Embedding(characters, size, **place)
-        start_linear(self.embedding, init)
-        self.recurrent = Recurrent(cell, size, size, bidirectional=True, init=init, **cell_options)
-        self.ends = Last(self.recurrent.output_size, bidirectional=True)
-
-    def forward(self, spelling: Spelling) -> Tensor:
-        x = F.dropout(self.embedding(spelling.characters), self.dropout, self.training)
-        y, _ = self.recurrent(x, lengths=spelling.lengths)
-        return F.embedding(spelling.which, self.ends(y, spelling.lengths))
 
 
 def _past(steps: Tensor, lengths: Tensor) -> Tensor:

@@ -359,9 +359,36 @@ def test_a_fit_that_fails_leaves_no_half_model() -> None:
         model.predict(texts[:1])
 
 
+def test_letters_tell_what_unknown_words_mean(tmp_path: Path) -> None:
+    """Every word is new; its ending alone tells the label."""
+    draw = np.random.default_rng(0)
+
+    def made(count: int) -> tuple[list[str], list[str]]:
+        stems = ["".join(draw.choice(list("bdfgklmnprst"), 4)) for _ in range(count)]
+        ends = [("ing", "now"), ("ed", "then")]
+        return [f"They {stem}{ends[row % 2][0]}" for row, stem in enumerate(stems)], [
+            ends[row % 2][1] for row in range(count)
+        ]
+
+    texts, labels = made(200)
+    options = {"character_size": 12, "hidden_size": 12, "steps": 120, "evaluate_every": 60, "lowercase": True}
+    model = small(**options).fit(texts, labels, run=tmp_path / "run")
+    assert model.score(*made(60)) >= 0.95
+    again = Classifier.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.predict_proba(texts[:9]), model.predict_proba(texts[:9]))
+    one_by_one = np.concatenate([model.predict_proba([text]) for text in texts[:3]])
+    np.testing.assert_allclose(one_by_one, model.predict_proba(texts)[:3], rtol=1e-4, atol=1e-6)
+    with pytest.raises(UserError, match="only words are spelt; read texts with tokens='word'"):
+        small(**options, tokens="char").fit(texts, labels)
+    with pytest.raises(UserError, match="character_size is for texts"):
+        Classifier(character_size=3, steps=1, threads=1).fit(*sequences(30))
+
+
 def test_a_column_of_other_things_is_no_label(tmp_path: Path) -> None:
     texts, labels = reviews(60)
-    with pytest.raises(UserError, match=r"60 examples have 60 different labels, such as .*is label= \(--label\) the right"):
+    with pytest.raises(
+        UserError, match=r"60 examples have 60 different labels, such as .*is label= \(--label\) the right"
+    ):
         small().fit(texts, [f"{label} {row}" for row, label in enumerate(labels)], valid=(texts[:2], ["up 0", "up 1"]))
     with pytest.raises(UserError, match="all examples of the label 'rare' fell into the part kept back"):
         small(valid_share=0.4, seed=1).fit(texts, ["rare", *labels[1:]], groups=["a", *"bc" * 29, "b"])

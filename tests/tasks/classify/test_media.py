@@ -68,7 +68,7 @@ def test_it_reads_digits_each_way(options: dict[str, Any], features: int, steps:
     model = small(**{"steps": 160, "evaluate_every": 80, "batch_size": 64} | options).fit(*drawn(1000, seed=0))
     X, y = drawn(300, seed=1)
     assert model.score(X, y) >= least
-    assert model._kept[0][0].shape == (steps, features)
+    assert model._kept[0].steps[0].shape == (steps, features)
 
 
 def test_shifts_are_drawn_anew_and_resumed_bit_for_bit(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
-from ...data import Batches, Encoder, Labels, Sequences, by_length, hold_out, pad
+from ...data import Batches, Encoder, Labels, Sequences, by_length, hold_out
+from ...data.batches import Rows
 from ...data.images import moved_about
 from ...data.labels import plain_label
+from ...data.tokenizers.members import MembersTokenizer
 from ...errors import UserError
 from ...models import ClassifierNet
+from ..coded import Batch, Coded, characters_of
 from ..confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
 from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
 from ..sources import is_file, pair
@@ -28,14 +32,6 @@ from .settings import ClassifierSettings
 EVALUATION_ROWS = 128
 MOST_ONCE = 20  # labels up to which each may stand at one example alone
 SHOWN = 60  # characters of an example in a line of output
-
-
-class Batch(NamedTuple):
-    """``x`` (T, B) ids or (T, B, F) numbers, ``lengths`` (B,), ``targets`` (B,) class numbers."""
-
-    x: Tensor
-    lengths: Tensor
-    targets: Tensor
 
 
 class Classifier(SequenceEstimator):
@@ -71,6 +67,7 @@ class Classifier(SequenceEstimator):
     settings_: ClassifierSettings
     labels_: Labels
     encoder_: Encoder
+    characters_: MembersTokenizer | None
 
     def fit(
         self,
@@ -109,29 +106,35 @@ class Classifier(SequenceEstimator):
             )
         self.encoder_ = _learned_encoder(settings, train.inputs)
         targets = self.labels_.encode(train.labels or (), train.label_place)
-        kept = self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
+        self.characters_ = None
+        if settings.net.character_size:
+            self.characters_ = MembersTokenizer.train(itertools.chain(*self.encoder_.words(train.inputs)))
+        kept = self._coded(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
         net = self._build()
         weights = self._class_weights(targets)
 
         def loss(batch: Batch) -> Tensor:
-            scores = net(batch.x, batch.lengths).float()
+            scores = net(batch.x, batch.lengths, batch.spelling).float()
+            assert batch.targets is not None
             weight = None if weights is None else weights.to(scores)
             return F.cross_entropy(scores, batch.targets, weight)
 
-        shift, inputs = settings.images.shift, self.encoder_(train.inputs)
+        shift, coded = settings.images.shift, self._coded(train.inputs)
 
-        def collate(rows: NDArray[np.int64]) -> Batch:
-            each = self.encoder_(moved_about(train.inputs[rows], shift)) if shift else [inputs[row] for row in rows]
-            return Batch(*pad(each), torch.from_numpy(targets[rows]))
+        def collate(rows: Rows) -> Batch:
+            y = torch.from_numpy(targets[rows])
+            if shift:
+                return self._coded(moved_about(train.inputs[rows], shift)).batch(np.arange(len(rows)), y)
+            return coded.batch(rows, y)
 
-        batches = Batches([len(each) for each in inputs], settings.machine.batch_size, collate, settings.training.seed)
+        batches = Batches(coded.lengths, settings.machine.batch_size, collate, settings.training.seed)
         lesson = Lesson(
             net,
             batches,
             loss,
             lambda batch: len(batch.targets),
             lambda: _numbers(_log_probabilities(net, kept[0]), kept[1]),
-            self._about(len(inputs), len(kept[0])),
+            self._about(len(targets), len(kept[1])),
             _JUDGES[settings.goal.best],
         )
         self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
@@ -146,7 +149,7 @@ class Classifier(SequenceEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of every label for every example, (n, C), columns as in ``classes_``."""
         self._require_net()
-        return np.exp(_log_probabilities(self.net, self.encoder_(self._new(X).inputs)))
+        return np.exp(_log_probabilities(self.net, self._coded(self._new(X).inputs)))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest label of every example, (n,)."""
@@ -170,7 +173,7 @@ class Classifier(SequenceEstimator):
             inputs, targets = self._validation_part()
         else:
             given = examples_of(X, y, self.settings_, strict=True, kind=self.encoder_.kind)
-            inputs, targets = self.encoder_(given.inputs), self.labels_.encode(given.labels or (), given.label_place)
+            inputs, targets = self._coded(given.inputs), self.labels_.encode(given.labels or (), given.label_place)
         scores = _log_probabilities(self.net, inputs)
         confusion = confusion_matrix(targets, scores.argmax(1), len(self.labels_))
         each = {name: values.tolist() for name, values in per_class(confusion).items()}
@@ -200,7 +203,7 @@ class Classifier(SequenceEstimator):
             raise UserError("nothing to predict; give a file, a text in quotes, or - for standard input")
         for source in sources:
             examples = self._new(source) if self._is_source(source) else self._one_text(source)
-            for i, probabilities in enumerate(np.exp(_log_probabilities(self.net, self.encoder_(examples.inputs)))):
+            for i, probabilities in enumerate(np.exp(_log_probabilities(self.net, self._coded(examples.inputs)))):
                 if examples.inputs.kind == "texts" and not examples.inputs.items[i].strip():
                     record = {"label": None, "probabilities": {}, **_record(examples.inputs, i)}
                     yield record, f"no label: {examples.inputs.place(i)} is empty"
@@ -218,6 +221,7 @@ class Classifier(SequenceEstimator):
         return {
             "labels": list(self.labels_.names),
             "encoder": self.encoder_.document(),
+            "characters": self.characters_ and self.characters_.document(),
         }
 
     def _relearn(self, learned: dict[str, Any]) -> None:
@@ -226,6 +230,7 @@ class Classifier(SequenceEstimator):
             raise UserError(f"{origin} says nothing of its labels; restore its learned.json or train again")
         self.labels_ = Labels(learned["labels"])
         self.encoder_ = Encoder.from_document(learned.get("encoder", {}), origin)
+        self.characters_ = characters_of(learned, origin)
 
     def _build(self) -> ClassifierNet:
         net, encoder = self.settings_.net, self.encoder_
@@ -235,11 +240,13 @@ class Classifier(SequenceEstimator):
             len(self.labels_),
             vocab_size=encoder.vocab_size or None,
             features=encoder.features or None,
+            characters=self.characters_ and self.characters_.vocab_size,
             frames=net.frames,
             frame_shape=encoder.shape,
             frame_size=net.frame_size,
             bidirectional=net.bidirectional,
             embedding_size=net.embedding_size,
+            character_size=net.character_size,
             pooling=net.pooling,
             word_dropout=net.word_dropout,
             unknown_id=encoder.tokenizer and encoder.tokenizer.unknown_id,
@@ -260,7 +267,8 @@ class Classifier(SequenceEstimator):
         }
         if encoder.vocab_size:
             what = f"{self.settings_.examples.tokens}s" if encoder.kind == "texts" else "given"
-            return about | {"tokens": f"{what}, {encoder.vocab_size:,} types"}
+            spelt = f", {self.characters_.vocab_size:,} characters" if self.characters_ else ""
+            return about | {"tokens": f"{what}, {encoder.vocab_size:,} types{spelt}"}
         return about | {"features": f"{encoder.features} a step"}
 
     # Examples, from wherever they come
@@ -285,14 +293,17 @@ class Classifier(SequenceEstimator):
         only = set(held.labels or ()) - set(train.labels or ())
         if only:
             raise UserError(
-                f"all examples of the label {min(only, key=str)!r} fell into the part kept back to judge by; give more of "
-                "them, another group or seed, or judge by a file of its own with valid= (--valid)"
+                f"all examples of the label {min(only, key=str)!r} fell into the part kept back to judge by; give more "
+                "of them, another group or seed, or judge by a file of its own with valid= (--valid)"
             )
         return train, held
 
-    def _read_kept(self) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
+    def _coded(self, inputs: Sequences) -> Coded:
+        return Coded.of(inputs, self.encoder_, self.characters_)
+
+    def _read_kept(self) -> tuple[Coded, NDArray[np.int64]]:
         _, held = self._split(None, None, None, None)
-        return self.encoder_(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
+        return self._coded(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
 
     def _new(self, X: Any) -> Examples:
         """Examples to predict."""
@@ -325,14 +336,14 @@ _JUDGES: dict[str, Callable[[Mapping[str, float]], Any]] = {
 }
 
 
-def _log_probabilities(net: nn.Module, inputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+def _log_probabilities(net: nn.Module, inputs: Coded) -> NDArray[np.float64]:
     """The logarithms of the probabilities, (n, C), in the order of the inputs."""
     rows_and_scores = []
     like = next(net.parameters())
     with judging(net):
-        for rows in by_length([len(each) for each in inputs], EVALUATION_ROWS):
-            x, lengths = moved(pad([inputs[row] for row in rows]), like)
-            scores = net(x, lengths).double().log_softmax(-1)
+        for rows in by_length(inputs.lengths, EVALUATION_ROWS):
+            batch = moved(inputs.batch(rows), like)
+            scores = net(batch.x, batch.lengths, batch.spelling).double().log_softmax(-1)
             rows_and_scores.append((rows, scores.cpu().numpy()))
     order = np.concatenate([rows for rows, _ in rows_and_scores])
     return np.concatenate([scores for _, scores in rows_and_scores])[np.argsort(order)]
@@ -353,6 +364,7 @@ def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder
     of_texts = {
         "tokens": options.tokens != "word",
         "lowercase": options.lowercase,
+        "character_size": settings.net.character_size,
         "word_dropout": settings.net.word_dropout,
     }
     for name, value in (of_texts if inputs.kind == "numbers" else of_numbers).items():

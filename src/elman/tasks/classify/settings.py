@@ -137,6 +137,10 @@ class ClassifierNetSettings(CellSettings):
     embedding_size: int = 64
     """Features of a token's vector."""
 
+    character_size: int = 0
+    """Units, each way, of a net that reads the letters of every word besides; 0 reads none. Of use where words are
+    rare, new or misspelt."""
+
     word_dropout: float = 0.0
     """Probability, in training, that a token is read as unknown."""
 
@@ -144,6 +148,7 @@ class ClassifierNetSettings(CellSettings):
         super().__post_init__()
         for name in ("frame_size", "embedding_size"):
             check_count(name, getattr(self, name))
+        check_count("character_size", self.character_size or None)
         check_probability("word_dropout", self.word_dropout)
 
 

@@ -21,10 +21,10 @@ from ...data.tagged import TAGGED, Tagged, read_tagged, words_of
 from ...data.tokenizers.members import MembersTokenizer
 from ...errors import UserError
 from ...models.tagger import TaggerNet
+from ..coded import Batch, Coded, characters_of
 from ..confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
 from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
 from ..sources import is_file, is_path, pair
-from .inputs import Batch, Coded
 from .settings import TaggerSettings
 from .spans import are_chunk_tags, span_scores
 
@@ -107,7 +107,7 @@ class Tagger(SequenceEstimator):
             Batches(
                 coded.lengths,
                 settings.machine.batch_size,
-                lambda rows: coded.batch(rows, targets),
+                lambda rows: coded.batch(rows, pad([targets[row] for row in rows])[0]),
                 settings.training.seed,
             ),
             loss,
@@ -259,11 +259,7 @@ class Tagger(SequenceEstimator):
             raise UserError(f"{origin} says nothing of its labels; restore its learned.json or train again")
         self.labels_ = Labels(learned["labels"])
         self.encoder_ = Encoder.from_document(learned.get("encoder", {}), origin)
-        self.characters_ = None
-        if learned.get("characters") is not None:
-            characters = MembersTokenizer.from_document(learned["characters"], f"the characters in {origin}")
-            assert isinstance(characters, MembersTokenizer)
-            self.characters_ = characters
+        self.characters_ = characters_of(learned, origin)
 
     def _build(self) -> TaggerNet:
         net, encoder = self.settings_.net, self.encoder_

@@ -1,8 +1,8 @@
-"""What a tagger's net reads: ids or numbers, and the spelling of tokens, each different token of a batch once."""
+"""What a net reads: ids or numbers, and the spelling of tokens, each different token of a batch once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...data import Encoder, Sequences, pad
-from ...data.batches import Rows
-from ...data.tokenizers.members import MembersTokenizer
-from ...models.tagger import Spelling
+from ..data import Encoder, Sequences, pad
+from ..data.batches import Rows
+from ..data.tokenizers.members import MembersTokenizer
+from ..models.spelling import Spelling
 
 
 class Batch(NamedTuple):
-    """``x`` (T, B) ids or (T, B, F) numbers, ``lengths`` (B,), the parts of a ``Spelling`` or None, ``targets``."""
+    """``x`` (T, B) ids or (T, B, F) numbers, ``lengths`` (B,), the parts of a ``Spelling`` or None, ``targets`` or
+    None: (B,), or (T, B) where every step has its own.
+    """
 
     x: Tensor
     lengths: Tensor
@@ -54,7 +56,8 @@ class Coded:
         if characters is None:
             return cls(steps)
         numbers: dict[str, int] = {"": 0}
-        which = [np.array([numbers.setdefault(t, len(numbers)) for t in item], np.int64) for item in sequences.items]
+        words = encoder.words(sequences)
+        which = [np.array([numbers.setdefault(word, len(numbers)) for word in item], np.int64) for item in words]
         return cls(steps, [characters.encode(token) for token in numbers], which)
 
     @property
@@ -62,14 +65,22 @@ class Coded:
         """Steps of every sequence."""
         return [len(each) for each in self.steps]
 
-    def batch(self, rows: Rows, targets: Sequence[Rows] | None = None) -> Batch:
-        """The sequences with these numbers side by side, and their targets where given."""
+    def batch(self, rows: Rows, targets: Tensor | None = None) -> Batch:
+        """The sequences with these numbers side by side, with their targets where given."""
         x, lengths = pad([self.steps[row] for row in rows])
-        y = None if targets is None else pad([targets[row] for row in rows])[0]
         if not self.spelt:
-            return Batch(x, lengths, None, None, None, y)
+            return Batch(x, lengths, None, None, None, targets)
         places, _ = pad([self.which[row] for row in rows])
         tokens, which = np.unique(np.append(places.numpy(), 0), return_inverse=True)
         characters, character_lengths = pad([self.spelt[token] for token in tokens])
         at = torch.from_numpy(which[:-1].reshape(places.shape))
-        return Batch(x, lengths, characters, character_lengths, at, y)
+        return Batch(x, lengths, characters, character_lengths, at, targets)
+
+
+def characters_of(learned: Mapping[str, Any], origin: str) -> MembersTokenizer | None:
+    """The tokenizer of characters that a model keeps under ``"characters"``; None where it reads no spelling."""
+    if learned.get("characters") is None:
+        return None
+    characters = MembersTokenizer.from_document(learned["characters"], f"the characters in {origin}")
+    assert isinstance(characters, MembersTokenizer)
+    return characters
