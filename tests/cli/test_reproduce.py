@@ -23,7 +23,8 @@ def test_long_memory_runs_every_problem_and_writes_its_command(call: Any) -> Non
     assert said.out.count("It does not bridge 20 steps") == 2
     assert said.out.splitlines()[-3:] == [str(Path("results", f"long-memory.{end}")) for end in ("json", "md", "png")]
     results = json.loads(Path("results/long-memory.json").read_text())
-    assert results["command"].startswith("elman reproduce long-memory --time 20 ")
+    assert results["runs"][0]["command"].startswith("elman reproduce long-memory --time 20 ")
+    assert results["runs"][0]["command"].endswith(" --results FOLDER"), "no path of this machine"
     assert [(row["problem"], row["updates"]) for row in results["runs"]] == [("adding", 2), ("order", 2)]
     assert Path("runs/long-memory/adding-20-rnn/metrics.jsonl").exists()
 

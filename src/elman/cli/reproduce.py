@@ -17,7 +17,6 @@ from ..errors import UserError, nearest
 from ..tasks.reproduce import grimm, long_memory, ptb
 from .options import parse
 
-
 PLACES = ("--data", "--runs", "--results")
 
 
@@ -52,7 +51,7 @@ class ReproduceLongMemory:
     """Which cells bridge how many steps: the adding, copy and order problems, and the gradients that say why.
 
     One run after another, every cell on every problem with every T; each ends when the problem is solved. Runs that are
-    finished are not run again, one that was interrupted goes on.
+    finished are not run again, one that was interrupted goes on. The table has all runs of the folder.
     """
 
     problems: tuple[Literal["adding", "copy", "order"], ...] = ("adding",)
@@ -171,14 +170,13 @@ def _long_memory(arguments: list[str]) -> None:
     ]
     if command.threads is not None:
         torch.set_num_threads(command.threads)
-    rows = []
+    said = _command("long-memory", arguments)
     for number, settings in enumerate(runs, 1):
         print(f"\n[{number}/{len(runs)}] {settings.name}", flush=True)
-        rows.append(long_memory.run_experiment(settings, Path(command.runs), Console()))
-        print(rows[-1]["why"])
+        print(long_memory.run_experiment(settings, Path(command.runs), said, Console())["why"])
     print()
-    said = _command("long-memory", arguments)
-    _say(long_memory.write_results(rows, Path(command.results or command.runs), said))
+    rows = long_memory.finished_rows(Path(command.runs))
+    _say(long_memory.write_results(rows, Path(command.results or command.runs)))
 
 
 def _ptb(table: str, arguments: list[str]) -> None:

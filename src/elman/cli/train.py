@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import UserError
-from ..tasks.estimator import options_of, settings_from
+from ..tasks.estimator import settings_from
 from ..tasks.language_model.estimator import LanguageModel, encode_prompt
 from ..tasks.recipes import read_recipe, recipes
 from ..tasks.registry import JOBS, find_job, job_of
@@ -21,7 +21,6 @@ from ..tasks.seq2seq.estimator import Seq2Seq
 from ..tasks.sequence_task import SequenceEstimator, default_run
 from ..training import Result, RunFolder
 from .options import parse, value_of
-
 
 TOKENS = {
     "char": "character",

@@ -19,6 +19,7 @@ from elman.tasks.reproduce.long_memory import (
     MemorySettings,
     answers,
     build_net,
+    finished_rows,
     judge,
     loss_of,
     right,
@@ -35,13 +36,13 @@ BRIEF = MemorySettings("rnn", time=60, hidden_size=24, steps=4, evaluate_every=2
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("runs")
-    return run_experiment(EASY, folder), folder
+    return run_experiment(EASY, folder, "COMMAND"), folder
 
 
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("runs")
-    return run_experiment(BRIEF, folder), folder
+    return run_experiment(BRIEF, folder, "COMMAND"), folder
 
 
 def test_an_lstm_adds_over_20_steps_and_ends_there(solved: tuple[dict[str, Any], Path]) -> None:
@@ -70,19 +71,19 @@ def test_a_finished_run_is_not_run_again_and_a_longer_one_goes_on(brief: tuple[d
     row, folder = brief
     metrics = folder / BRIEF.name / "metrics.jsonl"
     written = metrics.stat().st_mtime_ns
-    assert run_experiment(BRIEF, folder) == row
+    assert run_experiment(BRIEF, folder, "COMMAND") == row
     assert metrics.stat().st_mtime_ns == written
-    longer = run_experiment(dataclasses.replace(BRIEF, steps=7), folder)
+    longer = run_experiment(dataclasses.replace(BRIEF, steps=7), folder, "COMMAND")
     assert [point[0] for point in longer["curve"]] == [2, 4, 6, 7] and longer["curve"][:2] == row["curve"]
-    at_once = run_experiment(dataclasses.replace(BRIEF, steps=7), folder / "anew")
+    at_once = run_experiment(dataclasses.replace(BRIEF, steps=7), folder / "anew", "COMMAND")
     assert [point[1:] for point in longer["curve"]] == [point[1:] for point in at_once["curve"]]
     with pytest.raises(UserError, match="holds a run with hidden_size=24, not 8; choose another folder"):
-        run_experiment(dataclasses.replace(BRIEF, hidden_size=8), folder)
+        run_experiment(dataclasses.replace(BRIEF, hidden_size=8), folder, "COMMAND")
 
 
 def test_minutes_end_a_run(tmp_path: Path) -> None:
     for _ in range(2):
-        row = run_experiment(dataclasses.replace(BRIEF, minutes=1e-9), tmp_path)
+        row = run_experiment(dataclasses.replace(BRIEF, minutes=1e-9), tmp_path, "COMMAND")
         assert row["updates"] == len(row["curve"]) == 1
 
 
@@ -92,9 +93,9 @@ def test_a_run_that_breaks_down_is_told(
     def breaks(*args: Any, **kwargs: Any) -> None:
         raise NotFiniteError(3, "the loss", "nan", "; try a lower learning_rate")
 
-    run_experiment(dataclasses.replace(BRIEF, steps=2), tmp_path)
+    run_experiment(dataclasses.replace(BRIEF, steps=2), tmp_path, "COMMAND")
     monkeypatch.setattr(long_memory, "train", breaks)
-    row = run_experiment(BRIEF, tmp_path)
+    row = run_experiment(BRIEF, tmp_path, "COMMAND")
     assert row["updates"] == 2 and "the loss" in row["diverged"] and "learning_rate" not in row["diverged"]
     assert f"Training broke down: {row['diverged']}." in row["why"]
 
@@ -103,13 +104,14 @@ def test_results_are_written_as_measured(
     tmp_path: Path, solved: tuple[dict[str, Any], Path], brief: tuple[dict[str, Any], Path]
 ) -> None:
     rows = [brief[0], solved[0]]
-    json_file, table, picture = write_results(rows, tmp_path, "elman reproduce long-memory")
-    assert json.loads(json_file.read_text()) == {"command": "elman reproduce long-memory", "runs": rows}
+    json_file, table, picture = write_results(rows, tmp_path)
+    assert json.loads(json_file.read_text()) == {"runs": rows}
     lines = table.read_text().splitlines()
     assert "| cell | adding 60 | adding 20 |" in lines
     assert f"| RNN (tanh) | {rows[0]['test_loss']:.2g} |  |" in lines
     updates = f"({solved[0]['bridged_at']} updates)"
     assert f"| LSTM, chrono start |  | **{solved[0]['test_loss']:.2g}** {updates} |" in lines
+    assert "- `COMMAND`" in lines and finished_rows(solved[1]) == [solved[0]]
     assert rows[0]["why"] in lines and rows[1]["why"] in lines
     assert picture.read_bytes().startswith(b"\x89PNG")
 

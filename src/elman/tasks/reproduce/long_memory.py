@@ -25,6 +25,7 @@ from ...training.files import replace_file
 BRIDGED, SOLVED = 0.06, 0.006
 """A net bridges the steps where its loss is below 6 % of chance's (0.01 for adding); at a tenth of it training ends."""
 
+RESULT = "result.json"
 VALID_SEED, TEST_SEED = 10**9, 2 * 10**9  # apart from any seed a person gives
 TEST_BATCHES, FLOW_ROWS = 40, 20  # of 50 sequences, the error of guessing is then known to 3 %
 
@@ -173,11 +174,13 @@ def judge(net: MemoryNet, problem: LongMemory, batches: int = 5) -> dict[str, fl
     return {"loss": sum(losses) / batches, "right": sum(rights) / batches}
 
 
-def run_experiment(settings: MemorySettings, folder: Path, console: Console | None = None) -> dict[str, Any]:
-    """Trains one cell in ``folder``/NAME, or goes on where an earlier call stopped; returns what was measured.
+def run_experiment(
+    settings: MemorySettings, folder: Path, command: str, console: Console | None = None
+) -> dict[str, Any]:
+    """Trains one cell in ``folder``/NAME, or goes on where an earlier call stopped; returns and keeps its row.
 
-    Training ends when the problem is solved, at the latest after ``steps`` updates or ``minutes``. A run that is
-    finished is not run again.
+    ``command`` is what asked for it. Training ends when the problem is solved, at the latest after ``steps`` updates or
+    ``minutes``. A run that is finished is not run again.
 
     Raises ``UserError`` where the folder holds a run with other settings; more steps or minutes may be asked for.
     """
@@ -192,6 +195,7 @@ def run_experiment(settings: MemorySettings, folder: Path, console: Console | No
     tested = judge(net, problem, TEST_BATCHES)
     row: dict[str, Any] = {
         "name": settings.name,
+        "command": command,
         **dataclasses.asdict(settings),
         "about": select([settings.cell])[0].about,
         "learning_rate": _rate(settings),
@@ -209,7 +213,16 @@ def run_experiment(settings: MemorySettings, folder: Path, console: Console | No
         "curve": [[r["step"], r["train_loss"], r["valid_loss"], r["gradient_norm"]] for r in records],
         "flow": {"start": _measured(start, settings), "trained": _measured(flow_of(net, settings), settings)},
     }
-    return row | {"why": why(row)}
+    row["why"] = why(row)
+    replace_file(run.path / RESULT, (json.dumps(row, indent=1) + "\n").encode())
+    return row
+
+
+def finished_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of all runs in ``folder``, by problem, steps and cell, so that runs of several calls make one table."""
+    rows = [json.loads(path.read_text("utf-8")) for path in folder.glob(f"*/{RESULT}")]
+    cells = [contender.name for contender in CONTENDERS]
+    return sorted(rows, key=lambda row: (list(PROBLEMS).index(row["problem"]), row["time"], cells.index(row["cell"])))
 
 
 def flow_of(net: MemoryNet, settings: MemorySettings) -> GradientFlow:
@@ -253,12 +266,12 @@ def why(row: dict[str, Any]) -> str:
     return " ".join(said)
 
 
-def write_results(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> list[Path]:
+def write_results(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Writes long-memory.json, long-memory.md and long-memory.png, as measured; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     contents: dict[str, Callable[[], bytes]] = {
-        "long-memory.json": lambda: (json.dumps({"command": command, "runs": list(rows)}, indent=1) + "\n").encode(),
-        "long-memory.md": lambda: markdown(rows, command).encode(),
+        "long-memory.json": lambda: (json.dumps({"runs": list(rows)}, indent=1) + "\n").encode(),
+        "long-memory.md": lambda: markdown(rows).encode(),
     }
     for name, content in contents.items():
         replace_file(folder / name, content())
@@ -266,15 +279,15 @@ def write_results(rows: Sequence[dict[str, Any]], folder: Path, command: str) ->
     return [folder / name for name in (*contents, "long-memory.png")]
 
 
-def markdown(rows: Sequence[dict[str, Any]], command: str) -> str:
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """A table of who bridges how many steps, one with all numbers, and the words to each run."""
     tasks = list(dict.fromkeys((row["problem"], row["time"]) for row in rows))
     lines = [
         "# Long memory",
         "",
-        f"`{command}`: one recurrent layer with a linear read-out, on problems that need a long memory. Every update "
-        "has new sequences, the curve others, and the losses below are of further ones. A net bridges the steps where "
-        "its loss is below 6 % of what not looking at the input gives: on adding, 0.01 where always answering 1 gives "
+        "One recurrent layer with a linear read-out, on problems that need a long memory. Every update has new "
+        "sequences, the curve others, and the losses below are of further ones. A net bridges the steps where its loss "
+        "is below 6 % of what not looking at the input gives: on adding, 0.01 where always answering 1 gives "
         "1/6 = 0.1667 (the 0.1767 often printed is no variance of such a sum).",
         "",
         "| cell | " + " | ".join(f"{problem} {time:,}" for problem, time in tasks) + " |",
@@ -296,6 +309,7 @@ def markdown(rows: Sequence[dict[str, Any]], command: str) -> str:
             f"{row['minutes_trained']:g} | {row['test_loss']:.3g} | {row['chance']:.3g} | {row['test_right']:.1%} | "
             f"{start['rate']:.3g} | {trained['rate']:.3g} | {start['share']:.1g} | {trained['share']:.1g} |"
         )
+    lines += ["", *(f"- {command}" for command in dict.fromkeys(f"`{row['command']}`" for row in rows))]
     for row in rows:
         lines += ["", f"## {row['about']}, {row['problem']} {row['time']:,}", "", row["why"]]
     return "\n".join(lines) + "\n"
