@@ -248,9 +248,7 @@ def test_resuming_with_a_changed_text(refused: Refused, call: Any) -> None:
     assert call(*TRAIN, "--run", "r").code == 0
     Path("text.txt").write_text("quite another text, with Zebras.\n" * 30)
     before = everything(Path("r"))
-    assert "the text has changed since r was trained" in refused(
-        "train", "lm", "--resume", "r", "--steps", 9
-    )
+    assert "the text has changed since r was trained" in refused("train", "lm", "--resume", "r", "--steps", 9)
     assert everything(Path("r")) == before
 
 

@@ -40,12 +40,32 @@ def test_a_conversation(call: Any, talker: str, monkeypatch: pytest.MonkeyPatch)
     assert say("") == []
 
 
-def test_predictions(call: Any, refused: Any, talker: str) -> None:
+def stream(said: bytes, errors: str = "strict") -> io.TextIOWrapper:
+    """Standard input, of bytes beneath."""
+    return io.TextIOWrapper(io.BytesIO(said), "utf-8", errors)
+
+
+def test_input_that_is_no_text(refused: Any, talker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for errors in ("strict", "surrogateescape"):  # the second in the C locale
+        monkeypatch.setattr("sys.stdin", stream(b"\xff\xfe\n", errors))
+        assert refused("chat", talker) == "standard input is not utf-8 text; convert it to that"
+    monkeypatch.setattr("sys.stdin", stream(b"hello\n\xff\xfe\n"))
+    assert refused("predict", talker, "-").startswith("standard input is not utf-8 text: byte 6 (0xff) in row 2")
+
+
+def test_predictions(call: Any, refused: Any, talker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = call("predict", talker, "hello", "--beam", 3, "--top", 2, "--attention-map", "map.png", "--json")
     record = json.loads(said.out)
     assert said.code == 0 and record["input"] == "hello" and len(record["answers"]) == 2
     assert Path("map.png").read_bytes().startswith(b"\x89PNG")
     assert call("evaluate", talker).out.startswith("perplexity  ")
+    Path("few.txt").write_text("how are you\nhi there\n")
+    call("predict", talker, "few.txt", "hello", "--beam", 3, "--attention-map", "file.png")
+    monkeypatch.setattr("sys.stdin", stream(b"how are you\n"))
+    assert call("predict", talker, "-", "--beam", 3, "--attention-map", "input.png").code == 0
+    call("predict", talker, "how are you", "--beam", 3, "--attention-map", "text.png")
+    drawn = [Path(f"{name}.png").read_bytes() for name in ("map", "text", "file", "input")]
+    assert drawn[0] != drawn[1] == drawn[2] == drawn[3]
     assert refused("predict", talker, "hello", "--beam", 0) == "beam is 0; expected a whole number of at least 1"
 
 

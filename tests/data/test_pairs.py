@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from elman.data.pairs import Pairs, aligned_pairs, as_pairs, conversation_pairs, pairs_in_table, read_conversations
+from elman.data.table import read_table
 from elman.errors import UserError
 
 
@@ -29,7 +30,7 @@ WANTED = [("one, two", "1"), ("three", "3\n3"), ("one, two", "12")]
 )
 def test_tables(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    pairs = pairs_in_table(tmp_path / name, "question", "answer")
+    pairs = pairs_in_table(read_table(tmp_path / name), "question", "answer")
     assert contents(pairs) == WANTED
     assert pairs.groups[0] == pairs.groups[2] != pairs.groups[1]  # equal sources go to one side
     assert contents(pairs[[2, 0]]) == [WANTED[2], WANTED[0]]
@@ -37,7 +38,8 @@ def test_tables(tmp_path: Path, name: str, text: str) -> None:
 
 def test_lines_with_a_tab_need_no_names(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\t1\ntwo\t2 2\n")
-    assert contents(pairs_in_table(tmp_path / "a.txt", "source", "target")) == [("one", "1"), ("two", "2 2")]
+    pairs = pairs_in_table(read_table(tmp_path / "a.txt"), "source", "target")
+    assert contents(pairs) == [("one", "1"), ("two", "2 2")]
 
 
 def test_aligned_files(tmp_path: Path) -> None:
@@ -46,6 +48,18 @@ def test_aligned_files(tmp_path: Path) -> None:
     pairs = aligned_pairs(tmp_path / "a.en", tmp_path / "a.de.gz")
     assert contents(pairs) == [("one", "eins"), ("two", "zwölf")]
     assert pairs.place(1) == "a.en row 3"
+
+
+def test_only_line_ends_end_a_line(tmp_path: Path) -> None:
+    """Other signs that Python takes for ends of a line stand in real text."""
+    (tmp_path / "a.en").write_bytes("one\u2028two\r\nthree\n".encode())
+    (tmp_path / "a.de").write_bytes("eins zwei\ndr\x85e\x0ci\r\n".encode())
+    pairs = aligned_pairs(tmp_path / "a.en", tmp_path / "a.de")
+    assert contents(pairs) == [("one\u2028two", "eins zwei"), ("three", "dr\x85e\x0ci")]
+    (tmp_path / "a.jsonl").write_text('["Hi.\u2028You!", "Hello!"]\n')
+    (tmp_path / "a.txt").write_text("Hi.\u2028You!\nHello!\n")
+    assert contents(read_conversations(tmp_path / "a.jsonl", 1)) == [("Hi. You!", "Hello!")]
+    assert contents(read_conversations(tmp_path / "a.txt", 1)) == [("Hi.\u2028You!", "Hello!")]
 
 
 def test_conversations(tmp_path: Path) -> None:
@@ -64,11 +78,12 @@ def test_conversations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("read", "files", "message"),
     [
-        (lambda at: pairs_in_table(at / "a.csv", "source", "target"), {"a.csv": "source,target\na,b\nc, \n"},
+        (lambda at: pairs_in_table(read_table(at / "a.csv"), "source", "target"),
+         {"a.csv": "source,target\na,b\nc, \n"},
          "a.csv row 3, column 'target' is empty; fill it in"),
-        (lambda at: pairs_in_table(at / "a.csv", "source", "target"), {"a.csv": "source,tarket\na,b\n"},
+        (lambda at: pairs_in_table(read_table(at / "a.csv"), "source", "target"), {"a.csv": "source,tarket\na,b\n"},
          "a.csv has no column 'target'; did you mean 'tarket'"),
-        (lambda at: pairs_in_table(at / "a.jsonl", "source", "target"),
+        (lambda at: pairs_in_table(read_table(at / "a.jsonl"), "source", "target"),
          {"a.jsonl": '{"source": "a", "target": "b"}\n{"source": "a"}\n'}, "a.jsonl row 2, column 'target' is None"),
         (lambda at: aligned_pairs(at / "a.en", at / "a.de"), {"a.en": "a\nb\n", "a.de": "a\n"},
          "a.en has 2 lines, a.de has 1"),

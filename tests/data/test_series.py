@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from elman import UserError
 from elman.data.dates import dates_after
-from elman.data.series import as_series, filled, require_complete, series_from_plain, series_to_plain
+from elman.data.series import as_series, filled, require_complete, series_from_plain, series_like, series_to_plain
 
 CSV = "date,shop,sold,price\n2020-01-01,a,1,2.5\n2020-01-02,a,,2.0\n2020-01-03,b,3,1.5\n"
 
@@ -111,6 +113,68 @@ def test_bad_files_are_refused_by_row_and_column(tmp_path: Path, text: str, opti
         as_series(written(tmp_path / "x.csv", text), **options)
 
 
+@pytest.mark.parametrize("missing", ["NA", "", " nan ", "?", "<NA>"])
+def test_a_first_value_that_is_missing_makes_no_dates(tmp_path: Path, missing: str) -> None:
+    series = as_series(written(tmp_path / "x.csv", f"sold,price\n{missing},1\n3,2\n4,3\n"))
+    assert series.columns == ("sold", "price") and series.dates is None
+    np.testing.assert_array_equal(series.values, [[np.nan, 1], [3, 2], [4, 3]])
+    # And dates are found after a missing one.
+    series = as_series({"when": [None, "2020-01-02"], "sold": [1, 2]})
+    assert series.columns == ("sold",) and series.dates == ("None", "2020-01-02")
+
+
+def test_a_file_without_names_may_repeat_a_number(tmp_path: Path) -> None:
+    series = as_series(written(tmp_path / "x.csv", "0,0\n1,2\n"))
+    assert series.columns == ("0", "1") and series.values.tolist() == [[0, 0], [1, 2]]
+    assert series.place(1) == "row 2"
+    assert as_series(written(tmp_path / "y.tsv", "7\n7\n")).values.tolist() == [[7], [7]]
+    assert as_series(written(tmp_path / "z.csv", "7\n")).values.tolist() == [[7]]
+    # Names of numbers are names where they are said to be.
+    assert as_series(written(tmp_path / "x.jsonl", '{"1": 5}\n{"1": 6}\n')).values.tolist() == [[5], [6]]
+
+
+def test_standard_input_is_a_csv_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"day,sold\nmon,1\ntue,2\n")))
+    series = as_series("-")
+    assert series.columns == ("sold",) and series.dates == ("mon", "tue")
+    assert series.values.tolist() == [[1], [2]]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1\nx\n")))
+    with pytest.raises(UserError, match="standard input row 2, column 'value': 'x' is no number"):
+        as_series("-")
+
+
+def test_columns_are_those_of_another_series() -> None:
+    like = as_series({"a": [1], "b": [2], "c": [3]}, "a", past=["b"], known=["c"])
+    asked: dict[str, Any] = {"target": "a", "past": ["b"], "known": ["c"], "dates": "day"}
+    named = series_like({"c": [7, 8], "day": ["x", "y"], "d": [0, 0], "b": [5, 6], "a": [3, 4]}, like, **asked)
+    by_place = series_like([[3, 5, 7], [4, 6, 8]], like, **asked)
+    ready = series_like(as_series({"b": [5, 6], "c": [7, 8], "a": [3, 4]}), like)
+    for series in (named, by_place, ready):
+        assert series.values.tolist() == [[3, 5, 7], [4, 6, 8]]
+        assert (series.columns, series.targets, series.past, series.known) == (("a", "b", "c"), 1, 1, 1)
+    assert named.dates == ("x", "y")
+    # Columns of an array that were chosen by number.
+    second = as_series([[1, 2], [3, 4]], "1", past=["0"])
+    assert series_like([[5, 6]], second, "1", past=["0"]).values.tolist() == [[6, 5]]
+    # What was trained without names takes what has some.
+    assert series_like({"sold": [5]}, as_series([1, 2])).values.tolist() == [[5]]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"a": [1], "c": [2]}, "trained on the columns a, b; got a, c; give those"),
+        ({"a": [1], "b": [2], "c": [3]}, "trained on the columns a, b; got a, b, c"),
+        ({"a": [1]}, "trained on the columns a, b; got a;"),
+        ([[1, 2, 3]], "trained on the columns a, b; got 0, 1, 2"),
+        ([1, 2], "trained on the columns a, b; got value"),
+    ],
+)
+def test_other_columns_are_refused(data: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        series_like(data, as_series({"a": [1], "b": [2]}))
+
+
 def test_other_bad_data(tmp_path: Path) -> None:
     for name in ("none.csv", "none.npy"):
         with pytest.raises(UserError, match=r"no such file|cannot read"):
@@ -161,7 +225,6 @@ def test_a_series_survives_json() -> None:
 def test_dates_go_on() -> None:
     days = [str(date(2020, 2, 24) + timedelta(days=k)) for k in range(5)]
     assert dates_after(days, 2) == ["2020-02-29", "2020-03-01"]
-    assert dates_after(["2020-01-31", "2020-02-29", "2020-03-31"], 1) != []
     assert dates_after(["2019-11", "2019-12"], 2) == ["2020-01", "2020-02"]
     assert dates_after(["Nov 1 2009", "Dec 1 2009"], 1) == ["Jan 1 2010"]
     assert dates_after(["20011222", "20011229"], 1) == ["20020105"]
@@ -171,3 +234,22 @@ def test_dates_go_on() -> None:
     # A weekend missing, and a month with fewer days.
     assert dates_after(["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07"], 1) == ["2020-01-08"]
     assert dates_after(["2019-10-31", "2019-12-31"], 1) == ["2020-02-29"]
+
+
+def month_ends(year: int, every: int = 1) -> list[str]:
+    return [str(date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)) for month in range(every, 13, every)]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 6, 12])
+def test_month_ends_stay_month_ends(every: int) -> None:
+    known = month_ends(2019, every) + month_ends(2020, every)
+    assert dates_after(known, 24 // every) == month_ends(2021, every) + month_ends(2022, every)
+    assert dates_after([each.replace("-", "") for each in known], 1) == [month_ends(2021, every)[0].replace("-", "")]
+
+
+def test_days_of_months_stay_those_days() -> None:
+    # Not the ends: February has no 30th, and the 28th is the end of some Februaries only.
+    assert dates_after(["2021-01-30", "2021-02-28", "2021-03-30"], 2) == ["2021-04-30", "2021-05-30"]
+    assert dates_after(["2019-02-28", "2020-02-28"], 4)[-1] == "2024-02-28"
+    assert dates_after(["2020-01-30", "2020-01-31"], 1) == ["2020-02-01"]
+    assert dates_after(["2020-02-28 06:00:00", "2020-02-29 06:00:00"], 1) == ["2020-03-01 06:00:00"]

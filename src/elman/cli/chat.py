@@ -71,9 +71,12 @@ def run(arguments: list[str]) -> int:
     while True:
         try:
             said = input(prompt).strip()
+            said.encode()  # in some locales bytes that are no text come as signs that are none
         except EOFError:
             print(end="\n" if prompt else "")
             return 0
+        except UnicodeError as error:
+            raise UserError(f"standard input is not {sys.stdin.encoding} text; convert it to that") from error
         if said == RESET:
             history.clear()
         elif said:

@@ -9,10 +9,9 @@ from typing import Annotated
 import tyro
 
 from ..errors import UserError
-from ..tasks.caption.estimator import Captioner
 from ..tasks.language_model.estimator import TOP, LanguageModel
 from ..tasks.registry import find_job, job_of
-from ..tasks.seq2seq.estimator import Seq2Seq
+from ..tasks.writing.estimator import WritingEstimator
 from .options import parse
 
 
@@ -49,7 +48,7 @@ class Predict:
     """Of a model that writes texts: how many hypotheses are kept at each step; as trained unless given."""
 
     attention_map: str | None = None
-    """Of a model that writes from texts or pictures: a PNG file for where it looked, drawn of the first one given."""
+    """Of a model that writes from texts or pictures: a PNG file for where it looked, drawn of the first example."""
 
 
 def run(arguments: list[str]) -> int:
@@ -58,16 +57,15 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"top is {command.top}; expected a whole number of at least 1")
     kind = find_job(job_of(command.run)).load()
     model = kind.load(command.run, command.checkpoint)
-    if command.beam is not None or command.attention_map is not None:
-        if not isinstance(model, Seq2Seq | Captioner):
-            raise UserError(
-                f"{command.run} writes no texts; beam and attention_map are for those that do, leave them out"
-            )
+    sources, top = list(command.sources), command.top or (TOP if isinstance(model, LanguageModel) else 1)
+    if command.beam is None and command.attention_map is None:
+        found = model.predictions(sources, top)
+    elif isinstance(model, WritingEstimator):
         if command.beam is not None:
             model.set_search(beam=command.beam)
-        if command.attention_map is not None and command.sources:
-            model.attention_figure(command.attention_map, command.sources[0])
-    top = command.top or (TOP if isinstance(model, LanguageModel) else 1)
-    for record, line in model.predictions(list(command.sources), top):
+        found = model.predictions(sources, top, command.attention_map)
+    else:
+        raise UserError(f"{command.run} writes no texts; beam and attention_map are for those that do, leave them out")
+    for record, line in found:
         print(json.dumps(record, ensure_ascii=False) if command.json else line, flush=True)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -14,10 +15,13 @@ FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M
 def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
     """The ``count`` labels that follow ``dates``: regular dates and whole numbers go on, others become +1, +2, ...
 
-    Of gaps between dates the commonest counts, so that a missing weekend does no harm.
+    Of gaps between dates the commonest counts, so that a missing weekend does no harm. Dates that are the last of
+    their months stay so; others keep their day, or the month's last where it is shorter.
 
     >>> dates_after(["2020-11-01", "2020-12-01"], 2), dates_after(["1999", "2000"], 1), dates_after(None, 2)
     (['2021-01-01', '2021-02-01'], ['2001'], ['+1', '+2'])
+    >>> dates_after(["2020-11-30", "2020-12-31"], 2)
+    ['2021-01-31', '2021-02-28']
     """
     recent = list(dates or [])[-100:]
     if len(recent) > 1:
@@ -34,23 +38,19 @@ def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
 
 
 def _times_after(times: list[datetime], count: int) -> list[datetime]:
-    months = [12 * (b.year - a.year) + b.month - a.month for a, b in pairwise(times)]
     last = times[-1]
-    if len({(each.day, each.time()) for each in times}) == 1 and _commonest(months):
-        later = [12 * last.year + last.month - 1 + k * _commonest(months) for k in range(1, count + 1)]
-        return [_month(last, *divmod(each, 12)) for each in later]
+    months = _commonest([12 * (b.year - a.year) + b.month - a.month for a, b in pairwise(times)])
+    day = 31 if all(each == _on_day(each, 31) for each in times) else max(each.day for each in times)
+    if months and len({each.time() for each in times}) == 1 and all(each == _on_day(each, day) for each in times):
+        later = [divmod(12 * last.year + last.month - 1 + k * months, 12) for k in range(1, count + 1)]
+        return [_on_day(last.replace(year=year, month=month + 1, day=1), day) for year, month in later]
     step = _commonest([b - a for a, b in pairwise(times)])
     return [last + k * step for k in range(1, count + 1)]
 
 
-def _month(like: datetime, year: int, month: int) -> datetime:
-    """The month of that year, at the day of ``like`` or the month's last where it is shorter."""
-    for day in range(like.day, 0, -1):
-        try:
-            return like.replace(year=year, month=month + 1, day=day)
-        except ValueError:
-            continue
-    return like
+def _on_day(time: datetime, day: int) -> datetime:
+    """That day of the same month, or the month's last where it is shorter."""
+    return time.replace(day=min(day, monthrange(time.year, time.month)[1]))
 
 
 def _written(time: datetime, form: str, like: str) -> str:

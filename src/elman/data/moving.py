@@ -46,8 +46,8 @@ def moving_digits(
         speed: pixels a frame.
         hidden: share of the digit's square that the bar covers, 0 or more and below 1.
         noise: deviation of the noise, where 1 is the range from black to white.
-        changing: the digit becomes another image, drawn anew, once in every clip, after at least a quarter of it and
-            before the last quarter, and labels are one a frame; else one a clip.
+        changing: once in every clip, between the end of its first quarter and the first frame of its last, the digit
+            becomes an image drawn anew, which may be the same one, and labels are one a frame; else one a clip.
         seed: where the random numbers start.
 
     Raises ``UserError`` for images that are not (N, h, w) uint8 or larger than a frame, labels that are not one an

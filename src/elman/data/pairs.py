@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from .sequences import as_sequences
-from .table import decoded, read_file, read_table
+from .table import Table, decoded, lines_of, read_file
 
 BETWEEN_TURNS = "\n"
 
@@ -57,12 +57,11 @@ def as_pairs(X: Any, y: Any) -> Pairs:
     return _checked(sources, targets, lambda i: f"X[{i}]", lambda i: f"y[{i}]")
 
 
-def pairs_in_table(path: str | Path, source: str, target: str, encoding: str = "utf-8") -> Pairs:
-    """The pairs of two columns of a file, see ``read_table``; of a .txt file those before and after a tab.
+def pairs_in_table(table: Table, source: str, target: str) -> Pairs:
+    """The pairs of two columns of a table, see ``read_table``; of a .txt file those before and after a tab.
 
     Raises ``UserError`` naming the row and the column of what is empty or no text.
     """
-    table = read_table(path, encoding)
     if list(table.columns) == ["label", "text"]:  # lines with a tab, which name no columns
         source, target = "label", "text"
 
@@ -124,7 +123,7 @@ def read_conversations(path: str | Path, turns: int, encoding: str = "utf-8") ->
     """
     kind, data = read_file(path, (".jsonl", ".ndjson", ".txt"))
     name = Path(path).name
-    lines = decoded(name, data, encoding).splitlines()
+    lines = lines_of(decoded(name, data, encoding))
     if kind == ".txt":
         conversations, rows = _paragraphs(lines)
     else:
@@ -164,7 +163,7 @@ def _turns(line: str, place: str) -> list[str]:
 def _lines(path: str | Path, encoding: str) -> list[str]:
     ending = Path(str(path).removesuffix(".gz")).suffix.lower()
     _, data = read_file(path, [ending or ".txt"])
-    return decoded(Path(path).name, data, encoding).splitlines()
+    return lines_of(decoded(Path(path).name, data, encoding))
 
 
 def _checked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, nearest
-from .table import read_table
+from .table import is_number, read_table, unnamed_columns
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat"}  # the last two as pandas writes them
 DATE_NAMES = {"date", "dates", "day", "datetime", "ds", "month", "time", "timestamp", "year"}
 Table = Any
 """What becomes a series: an array (T,) or (T, C), a list, a mapping of columns, a pandas object, a file, a Series."""
@@ -66,6 +66,11 @@ class Series:
         """The names of the covariates known for the future too."""
         return self.columns[len(self.columns) - self.known :]
 
+    @property
+    def known_part(self) -> Series:
+        """The covariates known for the future too, alone."""
+        return replace(self, values=self.known_values, columns=self.known_columns, targets=0)
+
     def place(self, row: int) -> str:
         """Where row ``row`` came from, in words."""
         found = self.places[row] if self.places else f"position {row}"
@@ -83,13 +88,15 @@ def as_series(
 ) -> Series:
     """A series from whatever holds one; a file by its ending: .csv, .tsv, .jsonl (also with .gz), .npz, .npy.
 
+    "-" is standard input, read as a .csv file.
+
     Args:
         data: an array (T,) or (T, C), a list, a mapping of columns, a pandas Series or DataFrame, a path, a ``Series``.
         target: the column or columns to forecast; every column not named otherwise unless given. Columns without names
             are called "value", or "0", "1", ... where there are several.
         past: covariates whose future is not known.
         known: covariates whose future is known, such as holidays.
-        dates: the column of dates; found by its name or its first value unless given.
+        dates: the column of dates; found by its name or its first value that is not missing unless given.
         where: "column=value": only these rows, such as those of one shop.
 
     Raises ``UserError`` for no such file or column, and for what is no number, naming row and column.
@@ -99,7 +106,59 @@ def as_series(
     """
     if isinstance(data, Series):
         return data
-    frame = _frame(data)
+    return _chosen(_frame(data), target, past, known, dates, where)
+
+
+def series_like(
+    data: Table,
+    like: Series,
+    target: str | Sequence[str] | None = None,
+    *,
+    past: Sequence[str] = (),
+    known: Sequence[str] = (),
+    dates: str | None = None,
+    where: str | None = None,
+) -> Series:
+    """A series of the columns of ``like``, in their order; the options are those that ``like`` was read with.
+
+    Columns are found by name, whatever their order. Where either has no names (see `as_series`) they are taken by
+    place: targets first, then the covariates known only up to now, then those known for the future.
+
+    Raises ``UserError`` for other columns, and for all that `as_series` refuses.
+
+    >>> series_like({"b": [3, 4], "a": [1, 2]}, as_series({"a": [5], "b": [6]})).values.tolist()
+    [[1.0, 3.0], [2.0, 4.0]]
+    """
+    if isinstance(data, Series):
+        series = data
+    else:
+        frame = _frame(data)
+        named = not _unnamed(frame.columns) or set(like.columns) <= set(frame.columns)
+        series = _chosen(frame, target, past, known, dates, where) if named else _chosen(frame)
+    if set(series.columns) == set(like.columns):
+        order = [series.columns.index(name) for name in like.columns]
+    elif len(series.columns) == len(like.columns) and (_unnamed(series.columns) or _unnamed(like.columns)):
+        order = list(range(len(like.columns)))
+    else:
+        raise UserError(
+            f"the model was trained on the columns {', '.join(like.columns)}; got {', '.join(series.columns)}; give "
+            "those, in any order"
+        )
+    return replace(series, values=series.values[:, order], columns=like.columns, targets=like.targets, known=like.known)
+
+
+def _unnamed(columns: Collection[str]) -> bool:
+    return list(columns) == unnamed_columns(len(columns))
+
+
+def _chosen(
+    frame: _Frame,
+    target: str | Sequence[str] | None = None,
+    past: Sequence[str] = (),
+    known: Sequence[str] = (),
+    dates: str | None = None,
+    where: str | None = None,
+) -> Series:
     if where:
         frame = frame.only(where)
     dates = dates or frame.date_column()
@@ -147,14 +206,11 @@ class _Frame:
         return values
 
     def _number(self, name: str, row: int, cell: Any, hint: str) -> float:
-        if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
+        if _is_missing(cell):
             return np.nan
         try:
             return float(cell)
         except (TypeError, ValueError):
-            # pandas writes its missing value as an object that is no number.
-            if str(cell) in ("<NA>", "NaT"):
-                return np.nan
             raise UserError(
                 f"{self.origin} {self.places[row]}, column {name!r}: {cell!r} is no number; {hint}"
             ) from None
@@ -165,7 +221,8 @@ class _Frame:
         for name, cells in self.columns.items():
             if name.lower() in DATE_NAMES:
                 return name
-            if len(cells) and isinstance(cells[0], str) and not _is_number(cells[0]):
+            first = next((cell for cell in cells if not _is_missing(cell)), None)
+            if isinstance(first, str) and not is_number(first):
                 return name
         return None
 
@@ -203,8 +260,7 @@ def _frame(data: Table) -> _Frame:
     if array.ndim == 1:
         return _made("the series", {"value": array})
     if array.ndim == 2:
-        names = ["value"] if array.shape[1] == 1 else [str(k) for k in range(array.shape[1])]
-        return _made("the series", dict(zip(names, array.T, strict=True)))
+        return _made("the series", dict(zip(unnamed_columns(array.shape[1]), array.T, strict=True)))
     raise UserError(f"a series has one axis (time) or two (time, columns); got an array of shape {array.shape}")
 
 
@@ -233,14 +289,8 @@ def _made(origin: str, columns: dict[str, Any], index: Sequence[str] | None = No
 def _file_frame(path: Path) -> _Frame:
     if path.suffix.lower() in (".npz", ".npy"):
         return _numpy(path)
-    table = read_table(path)
-    places = tuple(f"row {row}" for row in table.rows)
-    if not all(map(_is_number, table.columns)):
-        return _Frame(table.name, table.columns, places)
-    # Numbers in the first row: the file names no columns.
-    names = ["value"] if len(table.columns) == 1 else [str(k) for k in range(len(table.columns))]
-    columns = {name: (first, *cells) for name, (first, cells) in zip(names, table.columns.items(), strict=True)}
-    return _Frame(table.name, columns, ("row 1", *places))
+    table = read_table(path, numbers=True)
+    return _Frame(table.name, table.columns, tuple(f"row {row}" for row in table.rows))
 
 
 def _numpy(path: Path) -> _Frame:
@@ -261,12 +311,8 @@ def _numpy(path: Path) -> _Frame:
     return replace(_made(path.name, arrays), origin=path.name)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _is_missing(cell: Any) -> bool:
+    return str(cell).strip().lower() in MISSING
 
 
 def filled(values: np.ndarray) -> np.ndarray:

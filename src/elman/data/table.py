@@ -80,8 +80,11 @@ class Table:
         return names
 
 
-def read_table(path: str | Path, encoding: str = "utf-8") -> Table:
+def read_table(path: str | Path, encoding: str = "utf-8", *, numbers: bool = False) -> Table:
     """The table in a file, read by its ending, each also with .gz after it; ``-`` is standard input, lines of text.
+
+    With ``numbers`` standard input is read as a .csv file, and a first row of numbers alone in a .csv or .tsv file
+    names no columns: it is a record, and the columns are those of `unnamed_columns`.
 
     - .csv (comma, or semicolon where the first row has no comma) and .tsv: the first row names the columns; fields may
       be quoted and may then hold line ends; blank lines are skipped.
@@ -93,11 +96,14 @@ def read_table(path: str | Path, encoding: str = "utf-8") -> Table:
     A byte-order mark is read over. `UserError`: no such file, an ending or encoding not known, no records, a row with
     another number of fields, broken quotes or JSON, with the row.
     """
-    if str(path) == "-":
+    if str(path) == "-" and not numbers:
         return _lines("standard input", decoded("standard input", sys.stdin.buffer.read(), encoding))
-    kind, data = read_file(path, READABLE)
-    name = Path(path).name
-    table = _arrays(name, data) if kind == ".npz" else _READERS[kind](name, decoded(name, data, encoding))
+    if str(path) == "-":
+        name, kind, data = "standard input", ".csv", sys.stdin.buffer.read()
+    else:
+        name, (kind, data) = Path(path).name, read_file(path, READABLE)
+    options = {"numbers": numbers} if kind in (".csv", ".tsv") else {}
+    table = _arrays(name, data) if kind == ".npz" else _READERS[kind](name, decoded(name, data, encoding), **options)
     if not len(table):
         raise UserError(f"{path} holds no examples; expected at least one row")
     return table
@@ -141,16 +147,48 @@ def decoded(name: str, data: bytes, encoding: str) -> str:
         ) from error
 
 
-def _comma_separated(name: str, text: str) -> Table:
+def lines_of(text: str) -> list[str]:
+    r"""The lines of a text, ended by \n or \r\n and by nothing else: signs such as U+2028 may stand within one.
+
+    >>> lines_of("one\r\ntwo\u2028three\n")
+    ['one', 'two\u2028three']
+    """
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def unnamed_columns(count: int) -> list[str]:
+    """What columns without names are called.
+
+    >>> unnamed_columns(1), unnamed_columns(3)
+    (['value'], ['0', '1', '2'])
+    """
+    return ["value"] if count == 1 else [str(column) for column in range(count)]
+
+
+def is_number(cell: str) -> bool:
+    """Whether a text is a number.
+
+    >>> is_number(" -1e3"), is_number("2020-01-31")
+    (True, False)
+    """
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _comma_separated(name: str, text: str, numbers: bool = False) -> Table:
     first = text.partition("\n")[0]
-    return _delimited(name, text, ";" if "," not in first and ";" in first else ",")
+    return _delimited(name, text, ";" if "," not in first and ";" in first else ",", numbers)
 
 
-def _tab_separated(name: str, text: str) -> Table:
-    return _delimited(name, text, "\t")
+def _tab_separated(name: str, text: str, numbers: bool = False) -> Table:
+    return _delimited(name, text, "\t", numbers)
 
 
-def _delimited(name: str, text: str, delimiter: str) -> Table:
+def _delimited(name: str, text: str, delimiter: str, numbers: bool) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     records: list[list[str]] = []
     rows: list[int] = []
@@ -164,6 +202,8 @@ def _delimited(name: str, text: str, delimiter: str) -> Table:
         raise UserError(f"{name} row {row + 1}: {error}; mend its quotes") from error
     if not records:
         return Table(name, {}, [])
+    if numbers and all(map(is_number, records[0])):
+        records, rows = [unnamed_columns(len(records[0])), *records], [rows[0], *rows]
     names = [column.strip() for column in records[0]]
     for number, column in enumerate(names):
         if not column or column in names[:number]:
@@ -182,7 +222,7 @@ def _delimited(name: str, text: str, delimiter: str) -> Table:
 def _json_lines(name: str, text: str) -> Table:
     records: list[dict[str, Any]] = []
     rows: list[int] = []
-    for row, line in enumerate(text.split("\n"), start=1):
+    for row, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         try:
@@ -198,7 +238,7 @@ def _json_lines(name: str, text: str) -> Table:
 
 
 def _lines(name: str, text: str) -> Table:
-    lines = [(row, line.rstrip("\r")) for row, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = [(row, line) for row, line in enumerate(lines_of(text), start=1) if line.strip()]
     rows = [row for row, _ in lines]
     tabbed = ["\t" in line for _, line in lines]
     if not any(tabbed):
@@ -233,7 +273,7 @@ def _arrays(name: str, data: bytes) -> Table:
     return Table(name, columns, range(len(x)))
 
 
-_READERS: dict[str, Callable[[str, Any], Table]] = {
+_READERS: dict[str, Callable[..., Table]] = {
     ".csv": _comma_separated,
     ".tsv": _tab_separated,
     ".jsonl": _json_lines,

@@ -22,9 +22,9 @@ class CRF(nn.Module):
     from a net, tags (T, B) int64 and lengths (B,), T for all unless given. Nothing past a row's length is read; a row
     of length 0 has the one empty sequence, so its loss is 0. All three scores of tags start at 0.
 
-    The sums are taken as products of exponentials less their largest, which is exact as long as transitions differ by
-    less than about 80 in float32 (700 in float64); those that training finds differ by some tens. The recursion is a
-    step that ``elman.scan`` compiles.
+    The sums are taken as products of exponentials less their largest, which is exact as long as the transitions to each
+    tag differ by less than about 80 in float32 (700 in float64); those that training finds differ by some tens. The
+    recursion is a step that ``elman.scan`` compiles.
 
     Raises ``UserError`` for shapes that do not fit.
 
@@ -122,8 +122,8 @@ class _Forwards(nn.Module):
         self.transitions = nn.Parameter(torch.zeros(tags, tags, **place))
 
     def forward(self, x: Tensor, sums: Tensor) -> Tensor:
-        top = sums.amax(-1, keepdim=True)
-        return x + top + torch.log(torch.exp(sums - top) @ torch.exp(self.transitions))
+        top, most = sums.amax(-1, keepdim=True), self.transitions.amax(0)
+        return x + top + most + torch.log(torch.exp(sums - top) @ torch.exp(self.transitions - most))
 
 
 def _inside(x: Tensor, lengths: Tensor) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .files import replace_file, writing
+from .files import save_figure
 
 TRAIN, VALID = "#8a8a8a", "#c0392b"
 
@@ -67,10 +66,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if axes.lines:
         axes.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    with writing(path):
-        replace_file(path, picture.getvalue())
+    save_figure(figure, path)
 
 
 def _further(records: Sequence[Mapping[str, Any]]) -> list[str]:

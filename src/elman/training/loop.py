@@ -57,7 +57,8 @@ class Result:
     @property
     def sentence(self) -> str:
         """The end of the run in words, and after Ctrl-C how to go on."""
-        done = f"after {self.steps} step{'s' * (self.steps != 1)} ({self.epochs:.2f} epochs, {self.seconds:.0f} s of training)"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        done = f"after {steps} ({self.epochs:.2f} epochs, {self.seconds:.0f} s of training)"
         if self.stopped_by == "interrupted":
             return f"interrupted {done}; saved as {self.last}; go on with --resume"
         why = {"patience": "nothing better in as many evaluations as patience allows"}
@@ -89,8 +90,8 @@ def train(
     in ``.grad``; ``tokens(batch)`` says over how many targets that mean is, and ``counted`` what they are called.
     ``share(batch)``, where given, is what the learning rate of its update is multiplied by. ``evaluate()`` returns
     numbers about the validation data, among them ``"loss"``; it is called in evaluation mode without gradients, and
-    random numbers it draws are given back. The lowest ``judge`` of these numbers is the best, for plateau and early stop too: the loss
-    unless given; a tuple compares by its first difference. ``carried`` names the objects whose
+    random numbers it draws are given back. The lowest ``judge`` of these numbers is the best, for plateau and early
+    stop too: the loss unless given; a tuple compares by its first difference. ``carried`` names the objects whose
     tensors live from step to step. ``resume`` is True for the last checkpoint or names one (``"best"``, ``"1200"``).
 
     With several ``workers`` every process calls this with its own rows, ``backward`` going through

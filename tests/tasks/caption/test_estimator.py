@@ -136,6 +136,18 @@ def test_draws_follow_the_seed_and_the_temperature(namer: Captioner) -> None:
     best = namer.set_search(temperature=None, beam=1).predict(["Ki"])[0]
     namer.set_search(temperature=0.5, beam=5)
     assert cold == best
+    assert namer.set_search(beam=3).settings_.search.temperature is None, "a beam looks for the best"
+    namer.set_search(temperature=0.5, beam=5)
+
+
+def test_what_cannot_be_searched_or_drawn_is_refused(namer: Captioner) -> None:
+    with pytest.raises(UserError, match="count is 0; expected a whole number of at least 1"):
+        namer.samples(["Ki"], 0)
+    with pytest.raises(UserError, match="the search has no option 'temprature'; did you mean 'temperature'"):
+        namer.set_search(temprature=1.0)
+    with pytest.raises(UserError, match=r"coverage_penalty=0.5 counts where attention went, and there is none to"):
+        namer.set_search(coverage_penalty=0.5)
+    assert namer.settings_.search.coverage_penalty == 0.0
 
 
 def test_several_texts_of_an_input_are_all_learned_from_and_kept_together() -> None:
@@ -158,11 +170,12 @@ def test_save_load_and_resume(namer: Captioner, tmp_path: Path) -> None:
     assert again.evaluate() == namer.evaluate()
     assert json.loads(json.dumps(again.evaluate())) == again.evaluate()
     X, texts = vectors(20)
-    whole = small(dropout=0.3).fit(X, texts)
+    small(dropout=0.3).fit(X, texts, run=tmp_path / "whole")
     small(dropout=0.3, steps=2).fit(X, texts, run=tmp_path / "run")
     resumed = small(dropout=0.3).fit(X, texts, run=tmp_path / "run", resume=True)
-    for name, weight in whole.net.state_dict().items():
-        assert np.array_equal(weight, resumed.net.state_dict()[name]), name
+    last = [Captioner.load(tmp_path / run, "last").net.state_dict() for run in ("whole", "run")]
+    for name, weight in last[0].items():
+        assert np.array_equal(weight, last[1][name]), name
     assert Captioner.load(tmp_path / "run").predict(X) == resumed.predict(X)
 
 
@@ -276,6 +289,10 @@ def test_bad_files_are_named(content: str, sentence: str, tmp_path: Path) -> Non
         (lambda X, y: small(max_length=1).fit(X, y), "every text has more than max_length=1 tokens; raise it"),
         (lambda X, y: small().fit(X, y, valid=(X[:, :1], y)), "X[0] has 1 features; the model was trained on 2"),
         (lambda X, y: small().fit(X, y, valid=(list("ababab"), y)), "X[0]: the model writes from vectors, these are"),
+        (
+            lambda X, y: small(coverage_penalty=0.5).fit(X, y),
+            "counts where attention went, and there is none to vectors",
+        ),
         (lambda X, y: small(temperature=-1.0).fit(X, y), "temperature is -1.0; expected 0 or more"),
         (lambda X, y: small(halvings=0).fit(X, y), "halvings is 0; expected a whole number of at least 1"),
         (lambda X, y: small().predict(X), "this Captioner has not been trained; call fit()"),

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman import UserError
 from elman.tasks.forecast.baselines import Autoregression, naive, seasonal_naive
 from elman.tasks.forecast.metrics import coverage, mae, mase, mase_scale, mean_pinball, rmse, smape
+
+
+def test_a_season_must_be_there() -> None:
+    with pytest.raises(UserError, match="3 values are no season of 4"):
+        seasonal_naive(np.arange(3.0)[:, None], 2, 4)
 
 
 def test_naive_forecasts() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import torch
 
 from elman import Forecaster, UserError
 from elman.cli import main
+from elman.data.series import series_like
+from elman.tasks.forecast import estimator
 from elman.tasks.forecast.paths import _at, _drawn
 from elman.tasks.recipes import read_recipe, recipes
 
@@ -106,6 +110,26 @@ def test_several_targets_past_covariates_and_blocks() -> None:
         model.predict(wave())
 
 
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_without_spread_an_interval_is_a_point(slope: float) -> None:
+    # A step so small that the quantiles stay where the linear part starts them, all on the median.
+    model = small(steps=1, learning_rate=1e-9, horizon=3).fit(7 + slope * np.arange(120))
+    expected = 7 + slope * np.repeat([[120], [121], [122]], 3, axis=1)
+    np.testing.assert_allclose(model.predict().quantiles[:, 0], expected, atol=1e-3)
+
+
+def test_columns_are_told_by_their_names() -> None:
+    a, b = wave(), 50 - 2 * wave(seed=1)
+    model = small(steps=20).fit({"a": a, "b": b})
+    forecast = model.predict({"b": b, "a": a})
+    assert forecast.columns == ("a", "b")
+    np.testing.assert_array_equal(forecast.quantiles, model.predict().quantiles)
+    np.testing.assert_array_equal(model.predict(np.stack([a, b], 1)).quantiles, forecast.quantiles)
+    assert model.evaluate({"b": b, "a": a}) == model.evaluate()
+    with pytest.raises(UserError, match="trained on the columns a, b; got a, c"):
+        model.predict({"a": a, "c": b})
+
+
 # Nothing of the future leaks
 
 
@@ -150,6 +174,17 @@ def test_origins_lie_after_what_was_seen(fitted: Forecaster) -> None:
     assert fitted.evaluate(wave(seed=5), origins=2).forecasts[0].origin == 12
     with pytest.raises(UserError, match="no room to evaluate"):
         fitted.evaluate(series[:244])
+
+
+@pytest.mark.parametrize("context", [5, 8])
+def test_origins_come_after_a_whole_season(context: int) -> None:
+    model = small(context=context, steps=5).fit(wave())
+    series = wave(40, seed=5)
+    found = model.evaluate(series, origins=None)
+    assert [found.forecasts[0].origin, found.forecasts[-1].origin] == [12, 34]
+    seasonal = np.array([series[place - 12 : place - 6] for place in range(12, 35)])
+    ahead = np.array([series[place : place + 6] for place in range(12, 35)])
+    assert found["methods"]["seasonal naive"]["mae"] == pytest.approx(np.abs(seasonal - ahead).mean())
 
 
 def test_refitting_sees_all_that_precedes(monkeypatch: pytest.MonkeyPatch, fitted: Forecaster) -> None:
@@ -225,6 +260,80 @@ def test_bad_options(options: dict[str, Any], said: str) -> None:
         small(**options).fit(wave())
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"stride": 0}, "stride is 0; expected a whole number of at least 1"),
+        ({"stride": -1}, "stride is -1"),
+        ({"origins": 0}, "origins is 0"),
+        ({"origins": 2.5}, "origins is 2.5"),
+        ({"horizon": 0}, "horizon is 0"),
+        ({"horizon": -1}, "horizon is -1"),
+        ({"horizon": "6"}, "horizon is '6'"),
+        ({"horizon": 95}, "no room to evaluate"),
+    ],
+)
+def test_bad_arguments(fitted: Forecaster, asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        fitted.evaluate(**asked)
+    if "horizon" in asked and "room" not in said:
+        with pytest.raises(UserError, match=said):
+            fitted.predict(**asked)
+
+
+def test_too_little_to_compare_with() -> None:
+    model = small(test=70, valid=10, steps=2, season=1).fit(wave(120))
+    with pytest.raises(UserError, match=r"60 steps ahead .* takes 61 values to learn from, there are 50"):
+        model.evaluate(horizon=60)
+    assert model.evaluate(horizon=49, origins=1)["horizon"] == 49
+
+
+def test_bad_futures(fitted: Forecaster) -> None:
+    with pytest.raises(UserError, match="trained without the option known; leave future out"):
+        fitted.predict(future=[1, 2])
+    holiday = np.arange(300) % 7 == 0
+    table = {"sold": wave() + holiday, "holiday": holiday.astype(float)}
+    options: dict[str, Any] = {"target": "sold", "known": ("holiday",), "horizon": 2, "steps": 2}
+    model = small(**options).fit(table)
+    forecast = model.predict(future=[1, 0]).quantiles
+    for same in ([[1], [0]], {"holiday": [1, 0]}, np.array([[1], [0], [9]])):
+        np.testing.assert_array_equal(model.predict(future=same).quantiles, forecast)
+    gap = {"sold": [*table["sold"], None, None], "holiday": [*table["holiday"], 1, None]}
+    for future, said in [
+        (["a", "b"], "future: the series has no column of numbers"),
+        ([[1, 0], [0, 1]], "future: the model was trained on the columns holiday; got 0, 1"),
+        ({"feast": [1, 0]}, "future: the data has no column 'holiday'"),
+        ([], "future: the series holds no values"),
+        ([1, np.nan], r"position 1, column 'holiday': no value \(1 missing in all\); give missing='interpolate'"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            model.predict(future=future)
+    with pytest.raises(UserError, match="position 301, column 'holiday': no value"):
+        model.predict(gap)
+    # Beyond what is needed nothing has to be there.
+    np.testing.assert_array_equal(model.predict(future=[1, 0, np.nan]).quantiles, forecast)
+    filling = small(**options, missing="interpolate").fit(table)
+    np.testing.assert_array_equal(filling.predict(gap).quantiles, filling.predict(future=[1, 1]).quantiles)
+
+
+def test_refitting_beyond_a_block_has_the_covariates_known_ahead() -> None:
+    table = {"sold": wave(), "holiday": np.arange(300) % 7 == 0}
+    model = small(target="sold", known=("holiday",), horizon=2, steps=2, quantiles=(0.5,)).fit(table)
+    found = model.evaluate(origins=1, horizon=3, refit=True)
+    assert found.forecasts[0].origin == model.parts_[1] == 280
+    assert found.forecasts[0].quantiles.shape == (3, 1, 1) and np.isfinite(found["mae"])
+
+
+def test_a_damaged_run_says_so(fitted: Forecaster, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "run")
+    path = tmp_path / "run" / "learned.json"
+    whole = json.loads(path.read_text())
+    for damaged in ({}, {**whole, "parts": [1]}, {**whole, "series": []}, {**whole, "scaling": {"mean": 1}}):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(UserError, match=r"does not say what it was trained on; restore its learned\.json"):
+            Forecaster.load(tmp_path / "run")
+
+
 def test_before_fit() -> None:
     with pytest.raises(UserError, match="has not been trained"):
         small().predict()
@@ -272,7 +381,9 @@ def test_the_recipes_are_of_this_job() -> None:
     assert all(Forecaster(**read_recipe(name, "forecast")).settings().window.horizon for name in names)
 
 
-def test_the_command_line_from_file_to_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_from_file_to_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, run = tmp_path / "sales.csv", str(tmp_path / "run")
     months = [f"{2000 + k // 12}-{k % 12 + 1:02}-01" for k in range(150)]
     file.write_text("month,sold\n" + "".join(f"{m},{v:.3f}\n" for m, v in zip(months, wave(150), strict=True)))
@@ -294,6 +405,24 @@ def test_the_command_line_from_file_to_picture(tmp_path: Path, capsys: pytest.Ca
     loaded = Forecaster.load(run)
     assert f"{loaded.predict().median[0]:.5g}" == lines[1].split()[2]
     assert loaded.predict().dates[-1] == "2012-12-01"
+    assert main(["predict", run, "--top", "2"]) == 2
+    assert "top is 2; a forecast has one answer for each step" in capsys.readouterr().err
+    # Two files of one name, and standard input: each is read once, and has a picture of its own.
+    other = tmp_path / "other" / "sales.csv"
+    other.parent.mkdir()
+    other.write_bytes(file.read_bytes())
+    reads: list[Any] = []
+    monkeypatch.setattr(
+        estimator, "series_like", lambda data, *a, **k: reads.append(data) or series_like(data, *a, **k)
+    )
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    assert main(["predict", run, str(file), str(other), "-"]) == 0
+    again = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in again if line.startswith("picture")] == [
+        str(Path(run) / f"forecast-{name}.png") for name in ("sales", "sales-2", "stdin")
+    ]
+    assert again[0:7] == again[8:15] == again[16:23] == lines[:7]
+    assert reads == [str(file), str(other), "-"]
     file.write_text(file.read_text().replace("2001-01-01,", "2001-01-01,x"))
     assert main(["predict", run, str(file)]) == 2
     assert "sales.csv row 14, column 'sold'" in capsys.readouterr().err

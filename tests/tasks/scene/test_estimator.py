@@ -10,7 +10,7 @@ from PIL import Image
 
 from elman import SceneLabeller, UserError
 from elman.tasks.scene.estimator import Judgement, intersection_over_union
-from elman.tasks.scene.figure import write_labels
+from elman.tasks.scene.figure import class_colours, write_labels
 
 SMALL = {"cell": "gru", "hidden_size": 10, "embedding_size": 8, "patch": 1, "learning_rate": 0.02, "batch_size": 8,
          "threads": 1}  # fmt: skip
@@ -81,13 +81,14 @@ def test_save_and_load_and_the_part_kept_for_validation(trained: SceneLabeller, 
 @pytest.mark.slow
 def test_resumed_it_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     X, y = scenes(20)
-    whole = small(steps=4, flip=True, dropout=0.2).fit(X, y)
+    small(steps=4, flip=True, dropout=0.2).fit(X, y, run=tmp_path / "whole")
     small(steps=2, flip=True, dropout=0.2).fit(X, y, run=tmp_path / "run")
-    resumed = small(steps=4, flip=True, dropout=0.2).fit(X, y, run=tmp_path / "run", resume=True)
-    for name, weight in whole.net.state_dict().items():
-        assert np.array_equal(weight, resumed.net.state_dict()[name]), name
-    with pytest.raises(UserError, match="the data gives other labels"):
-        small().fit(X, y + 1, run=tmp_path / "run", resume=True)
+    small(steps=4, flip=True, dropout=0.2).fit(X, y, run=tmp_path / "run", resume=True)
+    last = [SceneLabeller.load(tmp_path / run, "last").net.state_dict() for run in ("whole", "run")]
+    for name, weight in last[0].items():
+        assert np.array_equal(weight, last[1][name]), name
+    with pytest.raises(UserError, match="the data has changed since"):
+        small(steps=4, flip=True, dropout=0.2).fit(X, y + 1, run=tmp_path / "run", resume=True)
 
 
 def test_pixels_to_ignore_teach_nothing_and_count_for_nothing() -> None:
@@ -164,6 +165,35 @@ def test_written_numbers_are_the_labels(tmp_path: Path) -> None:
         picture = Image.open(tmp_path / "x.png")
         assert picture.mode == "P" and np.array_equal(np.asarray(picture), np.array(values)[answer])
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) == 3
+
+
+def test_texts_that_only_look_like_colours_get_colours_of_their_own() -> None:
+    assert len(np.unique(class_colours(["#street", "#houses"]), axis=0)) == 2
+    assert class_colours(["#00FF00", "#0000ff"]).tolist() == [[0, 255, 0], [0, 0, 255]]
+
+
+def test_labels_of_equal_names_stand_side_by_side(trained: SceneLabeller, tmp_path: Path) -> None:
+    X = scenes(4, seed=5)[0].clip(0, 255).astype(np.uint8)
+    names = ("a/x.png", "b/x.png", "b/x.bmp", "b/x-2.png")
+    for name, image in zip(names, X, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / name)
+    for folder in "ab":
+        np.savez(tmp_path / folder / "x.npz", images=X["ab".index(folder) :][:1])
+    model = SceneLabeller.load(trained.run.path)
+    model.save(tmp_path / "run")
+    model = SceneLabeller.load(tmp_path / "run")
+    sources = [tmp_path / name for name in ("a/x.png", "b", "a/x.npz", "b/x.npz")]
+    records = [record for record, _ in model.predictions(list(map(str, sources)), 1)]
+    records += [record for record, _ in model.predictions([str(sources[0])], 1)]
+    written = [Path(record["labels"]) for record in records]
+    assert len(set(written)) == 7 and sorted(written) == sorted((tmp_path / "run" / "labels").iterdir())
+    for record, path in zip(records, written, strict=True):
+        if path.suffix == ".png":
+            assert np.array_equal(np.asarray(Image.open(path)), model.predict(Path(record["input"]))[0]), path
+    for path, source in zip(written[4:6], sources[2:], strict=True):
+        with np.load(path) as file:
+            assert np.array_equal(file["labels"], model.predict(source))
 
 
 def test_what_evaluate_found_is_shown_and_drawn(trained: SceneLabeller, tmp_path: Path) -> None:

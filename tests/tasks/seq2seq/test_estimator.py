@@ -129,6 +129,8 @@ def test_the_search_can_be_set(model: Seq2Seq) -> None:
     assert other.set_search(evaluate_texts=7).evaluate(*NEW)["written"] == 7
     with pytest.raises(UserError, match="beam is 0"):
         other.set_search(beam=0)
+    with pytest.raises(UserError, match="the search has no option 'beem'; did you mean 'beam'"):
+        other.set_search(beem=3)
 
 
 def test_every_way_to_build_it_trains(barely: Any) -> None:
@@ -149,12 +151,13 @@ def test_every_way_to_build_it_trains(barely: Any) -> None:
 
 def test_resumed_bit_for_bit(tmp_path: Path, barely: Any) -> None:
     options = {"evaluate_every": 2, "dropout": 0.2, "scheduled_sampling": 0.5, "sampling_epochs": 0.1}
-    whole = barely(*TRAIN, steps=6, **options)
+    whole = barely(*TRAIN, steps=6, run=tmp_path / "whole", **options)
     barely(*TRAIN, steps=4, run=tmp_path / "run", **options)
     again = Seq2Seq(**{**dataclasses.asdict(whole.settings_.pairs), **_flat(whole)})
     again.fit(*TRAIN, run=tmp_path / "run", resume=True)
-    assert all(map(torch.equal, whole.net.state_dict().values(), again.net.state_dict().values()))
-    with pytest.raises(UserError, match="the data gives other labels or vocabulary"):
+    last = [Seq2Seq.load(tmp_path / run, "last").net.state_dict() for run in ("whole", "run")]
+    assert all(map(torch.equal, last[0].values(), last[1].values()))
+    with pytest.raises(UserError, match="the data has changed since"):
         again.fit(["xyz"] * 30, ["zyx"] * 30, valid=(["xyz"], ["zyx"]), run=tmp_path / "run", resume=True)
 
 
@@ -183,6 +186,9 @@ def test_files_of_every_kind(tmp_path: Path, barely: Any, monkeypatch: pytest.Mo
     assert all(
         len(record["answers"]) == 2 and record["answer"] == record["answers"][0]["answer"] for record, _ in found
     )
+    lists = barely(*TRAIN, source="q", target="a", run="four")
+    assert lists.evaluate("a.csv")["examples"] == Seq2Seq.load("four").evaluate("a.csv")["examples"] == 40
+    assert len(list(lists.predictions(["a.csv"], 1))) == 40
     monkeypatch.chdir("/")
     with pytest.raises(UserError, match=r"name two aligned text files with source= and target="):
         Seq2Seq(**SMALL).fit()
@@ -243,6 +249,8 @@ def test_refusals(barely: Any, model: Seq2Seq) -> None:
         Seq2Seq().predict(["a"])
     with pytest.raises(UserError, match="target_tokens='char' contradicts shared=True"):
         Seq2Seq(shared=True, target_tokens="char").settings()
+    with pytest.raises(UserError, match=r"coverage_penalty=0.2 counts where attention went, .* attention='none'"):
+        Seq2Seq(attention="none", coverage_penalty=0.2).settings()
     with pytest.raises(UserError, match="vocab_size does not go with tokens='char'"):
         barely(*TRAIN, vocab_size=300)
     with pytest.raises(UserError, match="every target has more than max_length=1 tokens"):

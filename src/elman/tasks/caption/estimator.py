@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,36 +12,29 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from ...data import Batches, Encoder, Sequences, by_length, hold_out
+from ...data import Encoder, Sequences, hold_out
 from ...data.pictures import PICTURE_ENDINGS
 from ...data.table import READABLE
 from ...errors import UserError
 from ...generation import Sampling
+from ...generation.arguments import count as checked_count
 from ...models import CaptionNet
 from ..scene.figure import seen
-from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from ..sequence_task import built, judging, moved
 from ..sources import is_file, is_path, pair
 from ..writing.attention_figure import draw_looks
-from ..writing.bleu import bleu
-from ..writing.writer import Answer, Ids, Target, Writer, as_target, exact, perplexity, shifted, writing_loss
+from ..writing.estimator import EVALUATION_ROWS, Exercises, WritingEstimator, evenly, short_enough
+from ..writing.settings import SearchSettings
+from ..writing.writer import Answer, Writer, shifted
 from .inputs import Captions, InputReader, Inputs, as_captions, as_inputs, read_captions, read_inputs
 from .settings import CaptionSettings
 
-EVALUATION_ROWS = 64
 SHOWN = 5
 DRAWN_OF_A_CLASS = 20  # texts that evaluate draws of each class
 ENDINGS = (*READABLE, ".npy", *PICTURE_ENDINGS)
 
 
-class Batch(NamedTuple):
-    """``x`` as ``CaptionNet`` takes it, N rows; ``ids`` (T, N) to write, of which those at ``valid`` (T, N) count."""
-
-    x: Tensor
-    ids: Tensor
-    valid: Tensor
-
-
-class Captioner(SequenceEstimator):
+class Captioner(WritingEstimator):
     """Texts from classes, vectors or pictures: ``fit``, ``predict``, ``answers``, ``samples``, ``evaluate``, ``score``.
 
     Takes every option of ``CaptionSettings`` by name; ``elman train caption --help`` explains each. X is a list or
@@ -71,7 +63,6 @@ class Captioner(SequenceEstimator):
     net: CaptionNet
     settings_: CaptionSettings
     reader_: InputReader
-    writer_: Writer
 
     def fit(
         self,
@@ -101,48 +92,27 @@ class Captioner(SequenceEstimator):
         settings: CaptionSettings = self._begin_with(X, valid)
         train, held = self._split(X, texts, valid)
         self.reader_ = InputReader.learned(train.inputs, settings.texts.standardise)
-        most = settings.texts.max_length
+        self._check_search(settings.search)
         encoder = self._learned_encoder(train)
-        lessons = _pairs(Writer(encoder, 0), train)
-        written = [each for each in lessons if most is None or len(each[1]) <= most + 1]
-        if not written:
-            raise UserError(f"every text has more than max_length={most} tokens; raise it")
-        self.writer_ = Writer(encoder, max(len(ids) for _, ids in written))
-        x, kept, kept_pairs = self.reader_(train.inputs), self.reader_(held.inputs), _pairs(self.writer_, held)
-        net = self._build()
-
-        def loss(batch: Batch) -> Tensor:
-            read = shifted(batch.ids, self.writer_.end)
-            target = Target(batch.ids, batch.valid)
-            return writing_loss(net.decoder, net.begin(batch.x), read, target, settings.goal.label_smoothing)
-
-        batches = Batches(
-            [len(ids) for _, ids in written],
-            settings.machine.batch_size,
-            lambda rows: _batch(x, [written[row] for row in rows]),
-            settings.training.seed,
+        self.writer_ = Writer(encoder, 0)
+        whole = self._exercises(train)
+        rows = np.array(short_enough(whole.targets, settings.texts.max_length, "text"))
+        targets = [whole.targets[row] for row in rows]
+        lengths = [len(ids) for ids in targets]
+        self.writer_ = Writer(encoder, max(lengths))
+        self._train_to_write(
+            self._build(),
+            Exercises(targets, lambda some: whole.told(rows[some])),
+            self._exercises(held),
+            self._about(train, held, len(whole.targets) - len(rows)),
+            lengths=lengths,
+            smoothing=settings.goal.label_smoothing,
+            run=run,
+            resume=resume,
+            console=console,
+            quiet=quiet,
         )
-        lesson = Lesson(
-            net,
-            batches,
-            loss,
-            lambda batch: int(batch.valid.sum()),
-            lambda: _perplexity(net, kept, kept_pairs, self.writer_.end),
-            self._about(train, held, len(lessons) - len(written)),
-            counted="tokens",
-        )
-        self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
         self._kept = held
-        return self
-
-    def set_search(self, **options: Any) -> Self:
-        """Sets how texts are found from now on, by the options of ``CaptionSearchSettings``; returns itself.
-
-        Raises ``UserError`` for a value out of range.
-        """
-        self._require_net()
-        search = dataclasses.replace(self.settings_.search, **options)
-        self.settings_ = dataclasses.replace(self.settings_, search=search)
         return self
 
     def predict(self, X: Any) -> list[str]:
@@ -166,9 +136,10 @@ class Captioner(SequenceEstimator):
     ) -> list[list[str]]:
         """``count`` texts for everything in X, drawn at a temperature: that of the options, or 1, unless given.
 
-        Draws anew at every call unless a ``seed`` is given.
+        Draws anew at every call unless a ``seed`` is given. Raises ``UserError`` for a count below 1.
         """
         settings = self._fitted_settings()
+        checked_count("count", count)
         if temperature is None:
             temperature = 1.0 if settings.search.temperature is None else settings.search.temperature
         generator = torch.Generator()
@@ -229,9 +200,9 @@ class Captioner(SequenceEstimator):
         """
         settings = self._fitted_settings()
         captions = self._validation_part() if X is None else self._captions(X, texts)
-        pairs = _pairs(self.writer_, captions)
-        found: dict[str, Any] = {"inputs": len(captions), "texts": len(pairs)}
-        found |= _perplexity(self.net, self.reader_(captions.inputs), pairs, self.writer_.end)
+        exercises = self._exercises(captions)
+        found: dict[str, Any] = {"inputs": len(captions), "texts": len(exercises.targets)}
+        found |= self._perplexity(self.net, exercises)
         if not settings.search.evaluate_texts:
             return found
         return found | (
@@ -250,22 +221,13 @@ class Captioner(SequenceEstimator):
     def _judged_texts(self, captions: Captions) -> dict[str, Any]:
         """How near the texts written from vectors or pictures are to those given."""
         settings = self.settings_
-        most = min(len(captions), settings.search.evaluate_texts)
-        part = captions[np.unique(np.linspace(0, len(captions) - 1, most).round().astype(int))]
+        part = captions[evenly(len(captions), settings.search.evaluate_texts)]
         drawn = settings.search.temperature is not None
         if drawn:
             answers = [each[0] for each in self.samples(part.inputs.items, seed=settings.training.seed)]
         else:
             answers = self.predict(part.inputs.items)
-        lower = settings.texts.lowercase
-        score, signature = bleu(answers, [[text.lower() if lower else text for text in each] for each in part.texts])
-        # As the model would write them, so that blanks and capitals it does not learn do not count.
-        known = [[self.writer_.text(ids) for ids in self.writer_.ids(_sequences(each, str))] for each in part.texts]
-        return {
-            "written": len(part),
-            "exact": exact(answers, known),
-            "bleu": score,
-            "bleu_signature": signature,
+        return self._compared(answers, part.texts, settings.texts.lowercase) | {
             "distinct": len(set(answers)) / len(answers),
             "beam": None if drawn else settings.search.beam,
             "shown": [
@@ -293,9 +255,11 @@ class Captioner(SequenceEstimator):
                     lines += ["", f"  {each['input']}", f"  = {each['texts'][0]}", f"  > {each['answer']}"]
         return "\n".join(lines)
 
-    def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
+    def predictions(
+        self, sources: list[str], top: int, attention_map: str | Path | None = None
+    ) -> Iterator[tuple[dict[str, Any], str]]:
         """``top`` texts for every class named, and for every input of files: the best, or as many drawn where the
-        option ``temperature`` is set.
+        option ``temperature`` is set. Where the model looked in the first picture is drawn to ``attention_map``.
         """
         settings = self._fitted_settings()
         if not sources:
@@ -307,6 +271,9 @@ class Captioner(SequenceEstimator):
             for start in range(0, len(inputs), EVALUATION_ROWS):
                 part = inputs[np.arange(start, min(start + EVALUATION_ROWS, len(inputs)))]
                 self.reader_(part)  # for its place, should it be none that the model knows
+                if attention_map is not None:
+                    self.attention_figure(attention_map, part.items[0])
+                    attention_map = None
                 if settings.search.temperature is None:
                     texts = [[each.text for each in found] for found in self.answers(part.items, top)]
                 else:
@@ -325,7 +292,6 @@ class Captioner(SequenceEstimator):
             "reader": self.reader_.document(),
             "encoder": self.writer_.encoder.document(),
             "longest": self.writer_.longest,
-            "validation_in_file": self._kept_in_file,
         }
 
     def _relearn(self, learned: dict[str, Any]) -> None:
@@ -334,7 +300,6 @@ class Captioner(SequenceEstimator):
         if not isinstance(learned.get("longest"), int):
             raise UserError(f"{origin} says nothing of its texts; restore its learned.json or train again")
         self.writer_ = Writer(Encoder.from_document(learned.get("encoder", {}), origin), learned["longest"])
-        self._kept_in_file = bool(learned.get("validation_in_file"))
 
     def _build(self) -> CaptionNet:
         net = self.settings_.net
@@ -359,6 +324,24 @@ class Captioner(SequenceEstimator):
             min_count=options.min_count,
             max_types=options.max_types,
         )
+
+    def _exercises(self, captions: Captions) -> Exercises:
+        """Every text, and the input it is written from."""
+        x = self.reader_(captions.inputs)
+        of = np.array([row for row, each in enumerate(captions.texts) for _ in each])
+        texts = _sequences([text for each in captions.texts for text in each], captions.text_place)
+        return Exercises(self.writer_.ids(texts), lambda rows: (torch.from_numpy(x[of[rows]]),))
+
+    def set_search(self, **options: Any) -> Self:
+        """As of every model that writes; a ``beam`` without ``temperature`` searches where texts were drawn before."""
+        return super().set_search(**({"temperature": None} if "beam" in options else {}) | options)
+
+    def _check_search(self, search: SearchSettings) -> None:
+        if search.coverage_penalty and self.reader_.kind != "pictures":
+            raise UserError(
+                f"coverage_penalty={search.coverage_penalty} counts where attention went, and there is none to "
+                f"{self.reader_.kind}; leave it out"
+            )
 
     def _about(self, train: Captions, held: Captions, left: int) -> dict[str, str]:
         learn, judge = (sum(map(len, part.texts)) for part in (train, held))
@@ -423,29 +406,3 @@ class Captioner(SequenceEstimator):
 
 def _sequences(texts: Sequence[str], place: Any) -> Sequences:
     return Sequences("texts", texts, place)
-
-
-def _pairs(writer: Writer, captions: Captions) -> list[tuple[int, Ids]]:
-    """Every text as ids, with the number of the input it is written from."""
-    rows = [row for row, each in enumerate(captions.texts) for _ in each]
-    ids = writer.ids(_sequences([text for each in captions.texts for text in each], captions.text_place))
-    return list(zip(rows, ids, strict=True))
-
-
-def _batch(x: NDArray[Any], pairs: Sequence[tuple[int, Ids]]) -> Batch:
-    target = as_target([ids for _, ids in pairs])
-    return Batch(torch.from_numpy(x[[row for row, _ in pairs]]), *target)
-
-
-def _perplexity(net: CaptionNet, x: NDArray[Any], pairs: Sequence[tuple[int, Ids]], start: int) -> dict[str, float]:
-    like = next(net.parameters())
-
-    def parts() -> Iterator[tuple[Tensor, int]]:
-        for rows in by_length([len(ids) for _, ids in pairs], EVALUATION_ROWS):
-            batch = moved(_batch(x, [pairs[row] for row in rows]), like)
-            target = Target(batch.ids, batch.valid)
-            mean = writing_loss(net.decoder, net.begin(batch.x), shifted(batch.ids, start), target)
-            yield mean, int(batch.valid.sum())
-
-    with judging(net):
-        return perplexity(parts())

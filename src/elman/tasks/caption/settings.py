@@ -22,6 +22,11 @@ class CaptionFileSettings(FileSettings):
     """A .npy or .npz file of vectors or pictures, of which each row of the data names one: by its number, from 0 on, or
     by its name where the .npz file has an array of names."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that are read."""
+        return (*super().files, *([] if self.features is None else [self.features]))
+
     input: str | None = None
     """The column that says what a text is written from: a label, the path of a picture, or with features their number
     or name; unless given label, class, image, index or name."""

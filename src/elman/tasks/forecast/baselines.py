@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...errors import UserError
+
 
 def naive(history: np.ndarray, horizon: int) -> np.ndarray:
     """The last value (T, D) again and again: (horizon, D).
@@ -17,11 +19,13 @@ def naive(history: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def seasonal_naive(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """The last ``season`` values (T, D) again and again: (horizon, D).
+    """The last ``season`` values (T, D) again and again: (horizon, D); raises ``UserError`` where there are fewer.
 
     >>> seasonal_naive(np.array([[9.0], [1.0], [2.0]]), 3, season=2).ravel()
     array([1., 2., 1.])
     """
+    if len(history) < season:
+        raise UserError(f"{len(history)} values are no season of {season}; give a longer history")
     rows = len(history) - season + np.arange(horizon) % season
     return np.asarray(history[rows])
 

@@ -13,17 +13,26 @@ from torch import Tensor
 
 from ...data import Batches, Scaling
 from ...data.dates import dates_after
-from ...data.series import Series, Table, as_series, filled, require_complete, series_from_plain, series_to_plain
+from ...data.series import (
+    Series,
+    Table,
+    as_series,
+    filled,
+    require_complete,
+    series_from_plain,
+    series_like,
+    series_to_plain,
+)
 from ...data.windows import ForecastWindow, SeriesWindows
 from ...errors import UserError
 from ...models.forecaster import ForecastNet, pinball
 from ..sequence_task import Lesson, SequenceEstimator, built, judging
-from . import metrics
-from .baselines import Autoregression, naive, seasonal_naive
-from .figure import draw_forecasts
+from .figure import draw_forecasts, picture_names
+from .intervals import stretch_of
 from .paths import PATHS, quantiles_ahead
 from .result import Comparison, Forecast, as_table
-from .settings import MEDIAN, ForecastSettings
+from .rolling import compared, lags_of, origins_between, seen_rows, simple_forecasts
+from .settings import ForecastSettings, check_whole
 
 EVALUATION_ROWS = 2048
 LEAST_SQUARES_WINDOWS = 20_000
@@ -151,25 +160,24 @@ class Forecaster(SequenceEstimator):
         """What comes next after the last value of a series.
 
         Args:
-            X: the series whose end is looked at, with the columns of training; default the whole series of ``fit``,
-                its test part included.
+            X: the series whose end is looked at, with the columns of training in any order, or without names in that
+                of training; default the whole series of ``fit``, its test part included.
             horizon: steps; default the option ``horizon``. Beyond the option's, and with ``block``, forecasts are fed
                 back: 200 paths are drawn from the forecast quantiles (all steps of a block at one level), and their
                 quantiles are the forecast.
-            future: (steps, K) the covariates ``known`` ahead, where there are any; they may also stand in rows at the
-                end of X whose targets are missing.
+            future: (steps, K) the covariates ``known`` ahead, where there are any, in whatever X may be; they may also
+                stand in rows at the end of X whose targets are missing.
 
-        Raises ``UserError`` for too short a series, missing values (see the option ``missing``), too few rows of
-        ``future``, or a horizon beyond one block with covariates whose future is not known.
+        Raises ``UserError`` for too short a series, other columns, missing values (see the option ``missing``), too few
+        rows of ``future``, or a horizon beyond one block with covariates whose future is not known.
         """
         self._require_net()
         series, ahead = (self.series_, None) if X is None else self._reread(X)
-        if future is not None:
-            ahead = np.asarray(future, np.float64).reshape(-1, series.known)
-        window = self.settings_.window
-        steps = window.horizon if horizon is None else horizon
-        if steps < 1:
-            raise UserError(f"horizon is {steps}; expected at least 1")
+        return self._next(series, ahead if future is None else self._future(future), horizon)
+
+    def _next(self, series: Series, ahead: Series | None, horizon: int | None = None) -> Forecast:
+        """The forecast after the last row of a series; ``ahead`` are the covariates known after it."""
+        steps = self._steps(horizon)
         whole = -(-steps // self.net.steps) * self.net.steps
         if series.known and (ahead is None or len(ahead) < whole):
             raise UserError(
@@ -177,6 +185,10 @@ class Forecaster(SequenceEstimator):
                 f"got {0 if ahead is None else len(ahead)}; give future=, or rows at the end that hold them alone"
             )
         return self._forecasts(series, [len(series)], steps, ahead)[0]
+
+    def _steps(self, horizon: int | None) -> int:
+        check_whole("horizon", horizon)
+        return self.settings_.window.horizon if horizon is None else int(horizon)
 
     def evaluate(
         self,
@@ -205,32 +217,37 @@ class Forecaster(SequenceEstimator):
             horizon: steps; default the option ``horizon``.
             refit: train anew at every origin.
 
-        Raises ``UserError`` where there is no room for an origin.
+        Raises ``UserError`` where there is no room for an origin, or too little for the other methods to learn from.
         """
         self._require_net()
-        settings, net = self.settings_, self.net
+        check_whole("origins", origins)
+        check_whole("stride", stride)
+        window, net, steps = self.settings_.window, self.net, self._steps(horizon)
         series = self.series_ if X is None else self._reread(X)[0]
-        steps = horizon or settings.window.horizon
         # The covariates known ahead must reach to the end of the last block.
         reach = -(-steps // net.steps) * net.steps if series.known else steps
         end, seen = self.parts_
         chose = X is None and len(series) - seen < reach
-        first = max(end if chose else seen if X is None else self._seen_of(series), net.history_needed)
-        places = _origins(first, len(series) - reach, origins, stride)
+        training = self.series_[: end if chose else seen]
+        lags = lags_of(window, len(training), steps)
+        # Every method needs enough history: the net its window, the seasonal naive a season, what is fitted its rows.
+        needed = max(net.history_needed, window.season, lags + steps if refit else 0)
+        first = max(
+            end if chose else seen if X is None else seen_rows(self.series_[:seen], series, net.history_needed), needed
+        )
+        places = origins_between(first, len(series) - reach, origins, stride)
         if not places:
             raise UserError(
                 f"no room to evaluate: the first origin could be at value {first}, the series has {len(series)} and a "
                 f"forecast takes {reach}; fit with test= values kept back, or give a longer series"
             )
         if refit:
-            forecasts = [self._refitted(series[:place], steps, series, place) for place in places]
+            forecasts = [self._refitted(series[: place + reach], place, steps) for place in places]
         else:
             forecasts = self._forecasts(series, places, steps, None)
-        training = self._complete(self.series_[: end if chose else seen])
-        others = self._baselines(series, training, places, steps, refit)
-        actual = np.stack([series.target_values[place : place + steps] for place in places])
-        scale = metrics.mase_scale(self.series_.target_values[: len(training)], settings.window.season)
-        found = self._compared(series, forecasts, others, actual, scale)
+        histories = (self._complete(series[:place])[:, : series.targets] for place in places)
+        others = simple_forecasts(self._complete(training)[:, : series.targets], histories, steps, lags, window, refit)
+        found = compared(self._name, series, forecasts, others, training.target_values, window.season)
         found["policy"] = "trained anew at every origin" if refit else "trained once, on what precedes the first"
         if chose:
             found["policy"] = "on the validation part, which chose the weights: expect more error on what comes"
@@ -251,13 +268,16 @@ class Forecaster(SequenceEstimator):
         return said
 
     def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
-        """What follows the series of each file, or without files that of training; drawn to forecast.png in the run."""
+        """What follows the series of each file, or without files that of training; drawn to a PNG file in the run.
+
+        A step has one forecast: ``UserError`` where ``top`` is more.
+        """
+        if top != 1:
+            raise UserError(f"top is {top}; a forecast has one answer for each step, leave top out")
         files: list[str | None] = [*sources] or [None]
-        for source in files:
-            forecast = self.predict(source)
-            series = self.series_ if source is None else self._reread(source)[0]
-            name = "forecast" if source is None else f"forecast-{Path(source).stem}"
-            path = self.run.path / f"{name}.png"
+        for source, picture in zip(files, picture_names(sources) or ["forecast.png"], strict=True):
+            series, ahead = (self.series_, None) if source is None else self._reread(source)
+            forecast, path = self._next(series, ahead), self.run.path / picture
             draw_forecasts(series, [forecast], path, f"{self._name}: the next {len(forecast)} steps")
             records = forecast.records()
             lines = as_table(records)
@@ -275,40 +295,43 @@ class Forecaster(SequenceEstimator):
 
     def _stretch(self) -> Tensor:
         """The factors (Q,) with which the quantiles hold their shares of the validation part, all steps together."""
-        levels, (end, seen) = self.settings_.window.levels, self.parts_
-        middle = levels.index(MEDIAN)
-        ratios = []
-        with judging(self.net) as device:
-            for part in self._windows(self.net, seen, end).batches(EVALUATION_ROWS):
-                history, future, target = (each.to(device) for each in part)
-                quantiles, frame = self.net(history, future)
-                there = ~target.isnan()
-                error = frame.relative(target.unsqueeze(-1))[there] - quantiles[there][:, middle, None]
-                spread = quantiles[there] - quantiles[there][:, middle, None]
-                ratios.append(error / torch.where(spread.abs() < 1e-6, spread.sign() * 1e-6, spread))
-        whole = torch.cat(ratios).double()
-        factors = [
-            whole[:, k].quantile(max(level, 1 - level)).clamp_min(0.0) if k != middle else torch.tensor(1.0)
-            for k, level in enumerate(levels)
-        ]
-        return torch.stack([each.to("cpu", torch.float64) for each in factors])
+        end, seen = self.parts_
+        validation = self._windows(self.net, seen, end).batches(EVALUATION_ROWS)
+        return stretch_of(self.net, validation, self.settings_.window.levels)
 
     # What is read, and how it becomes numbers
 
-    def _read(self, data: Table) -> tuple[Series, np.ndarray | None]:
+    def _read(self, data: Table) -> tuple[Series, Series | None]:
         """The series of ``data``, and the covariates of rows at its end that hold nothing else, where there are any."""
         asked = self.settings_.series
         source = asked.data if data is None else data
         if source is None:
             raise UserError("no series was given; give it to fit, or name a file with the option data")
-        series = as_series(
-            source, asked.target, past=asked.past, known=asked.known, dates=asked.dates, where=asked.where
+        return self._cut(
+            as_series(source, asked.target, past=asked.past, known=asked.known, dates=asked.dates, where=asked.where)
         )
+
+    def _reread(self, data: Table) -> tuple[Series, Series | None]:
+        """The same for the model there is: with the columns of training."""
+        asked = self.settings_.series
+        options: dict[str, Any] = {"past": asked.past, "known": asked.known, "dates": asked.dates, "where": asked.where}
+        return self._cut(series_like(data, self.series_, asked.target, **options))
+
+    def _future(self, future: Table) -> Series:
+        """The covariates known ahead, as they were given to ``predict``."""
+        if not self.series_.known:
+            raise UserError("future was given, but the model was trained without the option known; leave future out")
+        try:
+            return series_like(future, self.series_[:0].known_part, self.series_.known_columns)
+        except UserError as error:
+            raise UserError(f"future: {error}") from error
+
+    def _cut(self, series: Series) -> tuple[Series, Series | None]:
         ahead = None
         if series.known:
             told = ~np.isnan(series.target_values).all(1)
             rows = int(np.flatnonzero(told)[-1]) + 1 if told.any() else 0
-            series, ahead = series[:rows], series.known_values[rows:]
+            series, ahead = series[:rows], series.known_part[rows:]
         if self.settings_.window.log:
             bad = np.argwhere(series.target_values <= 0)
             if len(bad):
@@ -319,21 +342,14 @@ class Forecaster(SequenceEstimator):
                 )
         return series, ahead
 
-    def _reread(self, data: Table) -> tuple[Series, np.ndarray | None]:
-        """A series for the model there is: refused where its columns are not those of training."""
-        series, ahead = self._read(data)
-        if len(series.columns) != len(self.series_.columns):
-            raise UserError(
-                f"the model was trained on the columns {', '.join(self.series_.columns)}; "
-                f"got {', '.join(series.columns)}"
-            )
-        return series, ahead
-
     def _complete(self, series: Series) -> np.ndarray:
         """All values (T, C), gaps filled from these rows alone where the option says so."""
+        self._check_complete(series)
+        return filled(series.values)
+
+    def _check_complete(self, series: Series) -> None:
         if self.settings_.series.missing == "error":
             require_complete(series, "give missing='interpolate' to fill gaps, or mend the data")
-        return filled(series.values)
 
     def _logged(self, values: np.ndarray) -> np.ndarray:
         if not self.settings_.window.log:
@@ -347,24 +363,20 @@ class Forecaster(SequenceEstimator):
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         return self.scaling_(values)
 
-    def _known_scaled(self, known: np.ndarray, rows: int) -> np.ndarray:
-        """The covariates known ahead, scaled; ``rows`` empty rows where there are none."""
-        if not known.shape[1]:
+    def _known_scaled(self, series: Series, ahead: Series | None, rows: int) -> np.ndarray:
+        """The known covariates (T, K) of a series and of the rows after it, scaled; the first ``rows`` are needed."""
+        if not series.known:
             return np.empty((rows, 0))
-        mean, deviation = (np.array(each)[-known.shape[1] :] for each in (self.scaling_.mean, self.scaling_.deviation))
+        parts = [series.known_part, *([] if ahead is None else [ahead])]
+        for part, needed in zip(parts, (rows, rows - len(series)), strict=False):
+            self._check_complete(part[:needed])
+        known = filled(np.concatenate([part.values for part in parts]))
+        mean, deviation = (np.array(each)[-series.known :] for each in (self.scaling_.mean, self.scaling_.deviation))
         return np.asarray((known - mean) / deviation)
-
-    def _seen_of(self, series: Series) -> int:
-        """How many rows of ``series`` fit has seen: up to the end of the rows it saw, where that is in there."""
-        seen, rows = self.series_.target_values[: self.parts_[1]], self.net.history_needed
-        place = _found(seen[-rows:], series.target_values)
-        if place is None and _found(series.target_values[-rows:], seen) is not None:
-            raise UserError("the end of this series is among the values the model was trained on; give what came after")
-        return 0 if place is None else place
 
     # What is forecast
 
-    def _forecasts(self, series: Series, places: Sequence[int], steps: int, ahead: np.ndarray | None) -> list[Forecast]:
+    def _forecasts(self, series: Series, places: Sequence[int], steps: int, ahead: Series | None) -> list[Forecast]:
         """The forecasts after the rows before each place; ``ahead`` are the covariates known after the last row."""
         net, targets = self.net, series.targets
         if places[0] < net.history_needed:
@@ -377,8 +389,7 @@ class Forecaster(SequenceEstimator):
                 f"{steps} steps, {net.steps} at a time, need the future of the covariates in past, which is not known; "
                 "name them in target to forecast them too, or have the net forecast all steps at once (horizon, block)"
             )
-        known = series.known_values if ahead is None else np.concatenate([series.known_values, ahead])
-        known = self._known_scaled(filled(known), len(series) + blocks * net.steps)
+        known = self._known_scaled(series, ahead, places[-1] + blocks * net.steps)
         whole = None if np.isnan(series.values).any() else self._scaled(self._numbers(series))
         like = next(net.parameters())
         size = max(1, EVALUATION_ROWS // (PATHS if blocks > 1 else 1))
@@ -409,67 +420,10 @@ class Forecaster(SequenceEstimator):
         there = own[place : place + steps]
         return there if len(there) == steps else tuple(dates_after(own[:place] or None, steps))
 
-    def _refitted(self, before: Series, steps: int, series: Series, place: int) -> Forecast:
+    def _refitted(self, series: Series, place: int, steps: int) -> Forecast:
         """A forecast of a new model of the same options, trained on the rows before the place."""
-        model = type(self)(**{**self.get_params(), "test": 0}).fit(before)
-        return model._forecasts(series[: place + max(steps, model.net.steps)], [place], steps, None)[0]
-
-    def _baselines(
-        self, series: Series, training: np.ndarray, places: Sequence[int], steps: int, refit: bool
-    ) -> dict[str, np.ndarray]:
-        """The other methods' forecasts (places, steps, D); the autoregression is one of logarithms where the net is."""
-        season, targets = self.settings_.window.season, series.targets
-        lags = max(1, min(self.settings_.window.rows, (len(training) - steps) // 3))
-        line = Autoregression.fitted(self._logged(training)[:, :targets], lags, steps)
-        found: dict[str, list[np.ndarray]] = {"naive": [], "seasonal naive": [], "autoregression": []}
-        for place in places:
-            history = self._complete(series[:place])
-            found["naive"].append(naive(history[:, :targets], steps))
-            found["seasonal naive"].append(seasonal_naive(history[:, :targets], steps, season))
-            logged = self._logged(history)[:, :targets]
-            fitted = Autoregression.fitted(logged, lags, steps) if refit else line
-            found["autoregression"].append(fitted(logged))
-        if self.settings_.window.log:
-            found["autoregression"] = [np.exp(each) for each in found["autoregression"]]
-        if season == 1:
-            del found["seasonal naive"]
-        return {name: np.stack(each) for name, each in found.items()}
-
-    def _compared(
-        self,
-        series: Series,
-        forecasts: list[Forecast],
-        others: dict[str, np.ndarray],
-        actual: np.ndarray,
-        scale: np.ndarray,
-    ) -> Comparison:
-        values = np.stack([each.quantiles for each in forecasts])  # (places, H, D, Q)
-        levels = forecasts[0].levels
-        everyone = {self._name: values[..., forecasts[0].middle], **others}
-        methods = {
-            name: {
-                "mae": metrics.mae(actual, each),
-                "rmse": metrics.rmse(actual, each),
-                "smape": metrics.smape(actual, each),
-                "mase": metrics.mase(actual, each, scale),
-            }
-            for name, each in everyone.items()
-        }
-        found = Comparison(methods[self._name])
-        found |= {
-            "pinball": metrics.mean_pinball(actual, values, np.array(levels)),
-            "interval": round(levels[-1] - levels[0], 10),
-            "coverage": metrics.coverage(actual, values[..., 0], values[..., -1]),
-            "width": float((values[..., -1] - values[..., 0]).mean()),
-            "methods": methods,
-            "origins": len(forecasts),
-            "horizon": actual.shape[1],
-            "season": self.settings_.window.season,
-            "first_origin": forecasts[0].dates[0] if series.dates else str(forecasts[0].origin),
-            "last_origin": forecasts[-1].dates[0] if series.dates else str(forecasts[-1].origin),
-        }
-        found.forecasts, found.series = forecasts, series
-        return found
+        model = type(self)(**{**self.get_params(), "test": 0}).fit(series[:place])
+        return model._forecasts(series, [place], steps, None)[0]
 
     @property
     def _name(self) -> str:
@@ -482,8 +436,12 @@ class Forecaster(SequenceEstimator):
         return {"series": series_to_plain(self.series_), "parts": list(self.parts_), "scaling": scaling}
 
     def _relearn(self, learned: dict[str, Any]) -> None:
-        self.series_, self.parts_ = series_from_plain(learned["series"]), tuple(learned["parts"])
-        self.scaling_ = Scaling(tuple(learned["scaling"]["mean"]), tuple(learned["scaling"]["deviation"]))
+        try:
+            end, seen = learned["parts"]
+            self.series_, self.parts_ = series_from_plain(learned["series"]), (int(end), int(seen))
+            self.scaling_ = Scaling(tuple(learned["scaling"]["mean"]), tuple(learned["scaling"]["deviation"]))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.run.path} does not say what it was trained on; restore its learned.json") from error
 
     def _build(self) -> ForecastNet:
         window, series = self.settings_.window, self.series_
@@ -497,28 +455,3 @@ class Forecaster(SequenceEstimator):
             divide=window.divide,
             linear=window.linear,
         )
-
-
-def _found(part: np.ndarray, whole: np.ndarray) -> int | None:
-    """Where the last occurrence of the rows ``part`` (n, D) in ``whole`` (T, D) ends, missing values alike; or None.
-
-    >>> _found(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0], [1.0], [2.0], [3.0]]))
-    4
-    """
-    if len(whole) < len(part):
-        return None
-    windows = np.lib.stride_tricks.sliding_window_view(whole, len(part), axis=0)  # (T - n + 1, D, n)
-    same = ((windows == part.T) | (np.isnan(windows) & np.isnan(part.T))).all((1, 2))
-    return int(np.flatnonzero(same)[-1]) + len(part) if same.any() else None
-
-
-def _origins(first: int, last: int, count: int | None, stride: int | None) -> list[int]:
-    """Rows to forecast from, between first and last, both included."""
-    if last < first:
-        return []
-    if stride is not None:
-        places = list(range(last, first - 1, -stride))[:count]
-        return places[::-1]
-    if count is None or count > last - first:
-        return list(range(first, last + 1))
-    return np.linspace(first, last, count).round().astype(int).tolist()

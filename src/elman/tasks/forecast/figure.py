@@ -62,6 +62,20 @@ def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, ti
         replace_file(path, picture.getvalue())
 
 
+def picture_names(sources: Sequence[str]) -> list[str]:
+    """A name for the picture of each source of ``elman predict``: that of its file, with a number where one is taken.
+
+    >>> picture_names(["a/x.csv", "b/x.csv", "-"])
+    ['forecast-x.png', 'forecast-x-2.png', 'forecast-stdin.png']
+    """
+    names: list[str] = []
+    for source in sources:
+        name = f"forecast-{'stdin' if source == '-' else Path(source).stem}"
+        numbered = (f"{name}-{number}.png" for number in range(2, len(sources) + 2))
+        names.append(next(each for each in (f"{name}.png", *numbered) if each not in names))
+    return names
+
+
 def _draw_one(axes: Any, forecast: Forecast, panel: int, before: float, named: bool) -> None:
     """One forecast, from the value before it on, so that the lines join."""
     values = np.concatenate([np.full((1, len(forecast.levels)), before), forecast.quantiles[:, panel]])

@@ -5,12 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from ...errors import UserError
 from ...training import check_types
 from ..settings import CellSettings, MachineSettings, StopSettings, check_count
 
 TESTED_HORIZONS = 10
 MEDIAN = 0.5
+
+
+def check_whole(name: str, value: object) -> None:
+    """Refuses what is no whole number of at least 1; None passes.
+
+    >>> check_whole("stride", 2.5)
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: stride is 2.5; expected a whole number of at least 1
+    """
+    if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
+        raise UserError(f"{name} is {value!r}; expected a whole number of at least 1")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from ...data import Corpus, Streams, Tokenizer, TokenSet, documents, evaluation_windows, load_corpus, whole_text
+from ...data.table import lines_of
 from ...errors import UserError
 from ...generation import STOPPED, Sampling, beam_search, stream_tokens
 from ...models import LanguageNet
@@ -478,7 +479,7 @@ def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSe
 
 def _lines(source: str) -> list[str]:
     pieces = (piece for document in documents(source) for piece in document.pieces())
-    return [line for line in "".join(pieces).splitlines() if line.strip()]
+    return [line for line in lines_of("".join(pieces)) if line.strip()]
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -21,6 +22,7 @@ from ...models import SceneNet
 from ...training.files import replace_file, writing
 from ..confusion import confusion_matrix, per_class
 from ..sequence_task import Lesson, SequenceEstimator, built, judging
+from ..sources import is_path, pair
 from .figure import Shown, draw_scenes, write_labels
 from .settings import SceneSettings
 
@@ -215,8 +217,8 @@ class SceneLabeller(SequenceEstimator):
         return "\n".join(lines)
 
     def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
-        """Labels every picture of files and folders, in labels/NAME.png of the run (NAME.npz for arrays), and gives the
-        ``top`` classes with most pixels.
+        """Labels every picture of files and folders, in labels/NAME.png of the run (NAME.npz for arrays; NAME-2, NAME-3
+        and so on where there is one: nothing is overwritten), and gives the ``top`` classes with most pixels.
         """
         self._require_net()
         if not sources:
@@ -228,12 +230,13 @@ class SceneLabeller(SequenceEstimator):
             with writing(folder):
                 folder.mkdir(exist_ok=True)
             arrays = source.suffix.lower() == ".npz"
+            written = _unused(folder / source.name)
             if arrays:
-                _write_npz(folder / source.name, [self.classes_[answer] for answer in answers])
+                _write_npz(written, [self.classes_[answer] for answer in answers])
             for i, answer in enumerate(answers):
                 place = pictures.place(i)
-                written = folder / (source.name if arrays else f"{Path(place).stem}.png")
                 if not arrays:
+                    written = _unused(folder / f"{Path(place).stem}.png")
                     write_labels(answer, self.labels_.names, written)
                 shares = np.bincount(answer.ravel(), minlength=len(self.labels_)) / answer.size
                 most = np.argsort(-shares, kind="stable")[:top]
@@ -249,14 +252,12 @@ class SceneLabeller(SequenceEstimator):
             "usual": self.usual_,
             "mean": list(self.scaling_.mean),
             "deviation": list(self.scaling_.deviation),
-            "validation_in_file": self._kept_in_file,
         }
 
     def _relearn(self, learned: dict[str, Any]) -> None:
         try:
             self.labels_, self.usual_ = Labels(learned["labels"]), int(learned["usual"])
             self.scaling_ = Scaling(tuple(learned["mean"]), tuple(learned["deviation"]))
-            self._kept_in_file = bool(learned["validation_in_file"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{self.run.path} does not say how to read pictures; restore its learned.json") from error
 
@@ -300,15 +301,12 @@ class SceneLabeller(SequenceEstimator):
         _same_size(given.images, given.place)
         valid = options.valid if valid is None else valid
         if valid is not None:
-            pair = (valid, None) if isinstance(valid, str | Path) else valid
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise UserError("valid is neither a file nor a pair; give (X, y)")
-            return given, self._pictures(*pair, labelled=True)
+            return given, self._pictures(*pair(valid), labelled=True)
         rows, held = hold_out(len(given), options.valid_share, seed=seed)
         return given[rows], given[held]
 
     def _pictures(self, X: Any, y: Any = None, *, labelled: bool = False) -> Pictures:
-        if isinstance(X, str | Path):
+        if is_path(X):
             if y is not None:
                 raise UserError(f"X is {str(X)!r}, which holds the labels; leave y out")
             return read_pictures(X, labelled=labelled)
@@ -445,6 +443,12 @@ def _same_size(images: Sequence[NDArray[Any]], place: Callable[[int], str] | str
 
 def _tensor(targets: NDArray[np.int16]) -> Tensor:
     return torch.from_numpy(targets.astype(np.int64))
+
+
+def _unused(path: Path) -> Path:
+    """The path, or with -2, -3, ... behind the name the first that is no file yet."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], numbered) if not each.exists())
 
 
 def _write_npz(path: Path, labels: Sequence[NDArray[Any]]) -> None:

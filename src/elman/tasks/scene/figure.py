@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.labels import Label
-from ...training.files import replace_file, writing
+from ...training.files import replace_file, save_figure, writing
 
 Colours = NDArray[np.uint8]
 VOID = (255, 255, 255)
+COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 
 class Shown(NamedTuple):
@@ -99,14 +101,11 @@ def draw_scenes(scenes: Sequence[Shown], labels: Sequence[Label], names: Sequenc
     there = [k for k in range(len(labels)) if any((s.truth == k).any() or (s.answer == k).any() for s in scenes)]
     handles = [Patch(facecolor=colours[k] / 255, label=names[k]) for k in there]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    with writing(path):
-        replace_file(path, data.getvalue())
+    save_figure(figure, path)
 
 
 def _are_colours(labels: Sequence[Label]) -> bool:
-    return all(isinstance(label, str) and len(label) == 7 and label.startswith("#") for label in labels)
+    return all(isinstance(label, str) and COLOUR.fullmatch(label) for label in labels)
 
 
 def seen(image: NDArray[Any]) -> NDArray[Any]:

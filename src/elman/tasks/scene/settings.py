@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from ...training.settings import check_types
@@ -16,6 +17,13 @@ class PictureSettings(DataSettings):
     data: str | None = None
     """A .npz file with arrays images (n, height, width, channels) and labels (n, height, width), or a folder with
     images/ and labels/ that hold pictures of the same names."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files and folders that are read; what else a folder holds may change."""
+        folders = (Path(path, part) for path in super().files for part in ("images", "labels"))
+        files = (path for path in super().files if not Path(path).is_dir())
+        return (*files, *(str(folder) for folder in folders if folder.is_dir()))
 
     ignore: str | int | None = None
     """A label that stands for no class: such pixels are neither learned from nor counted."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,38 +13,28 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from ...data import Batches, Encoder, as_sequences, by_length, hold_out, pad
+from ...data import Encoder, as_sequences, by_length, hold_out, pad
 from ...data.pairs import BETWEEN_TURNS, Pairs, aligned_pairs, as_pairs, pairs_in_table, read_conversations
 from ...data.sequences import Sequences
-from ...data.table import READABLE, read_table
+from ...data.table import READABLE, Table, read_table
 from ...errors import UserError
 from ...generation import Sampler
 from ...models import Seq2SeqNet
 from ...models.decoder import DecoderNet, DecoderState
 from ...structure import map_leaves
-from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
-from ..sources import is_file
+from ..sequence_task import built, judging
+from ..sources import is_file, is_path, pair
 from ..writing.attention_figure import draw_attention
-from ..writing.bleu import bleu
-from ..writing.writer import Answer, Ids, Target, Writer, as_target, exact, perplexity, shifted, writing_loss
+from ..writing.estimator import EVALUATION_ROWS, Exercises, WritingEstimator, evenly, short_enough
+from ..writing.writer import Answer, Ids, Writer, shifted
 from .settings import Seq2SeqSettings, TeachingSettings
 
-EVALUATION_ROWS = 64
 SIGMOID_STEEPNESS = 10.0
 SHOWN_ANSWERS = 5
 BLANK = "\N{OPEN BOX}"
 
 
-class Batch(NamedTuple):
-    """``source`` (S, B) ids and their ``lengths`` (B,); ``target`` (T, B) ids, of which those at ``valid`` count."""
-
-    source: Tensor
-    lengths: Tensor
-    target: Tensor
-    valid: Tensor
-
-
-class Seq2Seq(SequenceEstimator):
+class Seq2Seq(WritingEstimator):
     """Texts that answer texts: an encoder that reads both ways, a decoder of any cell, attention, beam search.
 
     ``fit``, ``predict``, ``answers``, ``evaluate``, ``score``, ``attention_weights``, ``attention_figure`` and, of a
@@ -74,7 +63,6 @@ class Seq2Seq(SequenceEstimator):
     net: Seq2SeqNet
     settings_: Seq2SeqSettings
     source_: Encoder
-    writer_: Writer
 
     def fit(
         self,
@@ -106,55 +94,24 @@ class Seq2Seq(SequenceEstimator):
         self.source_, target = self._learned_encoders(train)
         self.writer_ = Writer(target, 0)
         sources, targets = self._sources(train), self._targets(train)
-        most = settings.pairs.max_length
-        rows = [row for row, ids in enumerate(targets) if most is None or len(ids) <= most + 1]
-        if not rows:
-            raise UserError(f"every target has more than max_length={most} tokens; raise it")
+        rows = short_enough(targets, settings.pairs.max_length, "target")
         sources, targets = [sources[row] for row in rows], [targets[row] for row in rows]
         self.writer_ = Writer(target, max(map(len, targets)))
-        kept = self._sources(held), self._targets(held)
-        net = self._build()
-        teaching = settings.teaching
-
-        def loss(batch: Batch) -> Tensor:
-            state = net.begin(batch.source, batch.lengths)
-            read = shifted(batch.target, self.writer_.end)
-            chance = own_share(teaching, batches.epoch) if net.training else 0.0
-            if chance:
-                read = with_own_tokens(net.decoder, state, read, chance)
-            target = Target(batch.target, batch.valid)
-            return writing_loss(net.decoder, state, read, target, teaching.label_smoothing)
-
         # By the target, the dearer side, and among equals by the source.
         widest = 1 + max(map(len, sources))
-        batches = Batches(
-            [len(target) * widest + len(source) for source, target in zip(sources, targets, strict=True)],
-            settings.machine.batch_size,
-            lambda rows: _batch([sources[row] for row in rows], [targets[row] for row in rows]),
-            settings.training.seed,
-        )
-        lesson = Lesson(
-            net,
-            batches,
-            loss,
-            lambda batch: int(batch.valid.sum()),
-            lambda: _perplexity(net, *kept, self.writer_.end),
+        self._train_to_write(
+            self._build(),
+            _exercises(sources, targets),
+            self._exercises(held),
             self._about(len(train), len(rows), len(held)),
-            counted="tokens",
+            lengths=[len(target) * widest + len(source) for source, target in zip(sources, targets, strict=True)],
+            smoothing=settings.teaching.label_smoothing,
+            run=run,
+            resume=resume,
+            console=console,
+            quiet=quiet,
         )
-        self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
         self._kept = held
-        return self
-
-    def set_search(self, **options: Any) -> Self:
-        """Sets how answers are found from now on, by the options of ``SearchSettings``; returns itself.
-
-        Raises ``UserError`` for a value out of range.
-        """
-        self._require_net()
-        self.settings_ = dataclasses.replace(
-            self.settings_, search=dataclasses.replace(self.settings_.search, **options)
-        )
         return self
 
     def predict(self, X: Any) -> list[str]:
@@ -234,30 +191,19 @@ class Seq2Seq(SequenceEstimator):
         """
         self._require_net()
         pairs = self._validation_part() if X is None else self._pairs(X, y)
-        judged = _perplexity(self.net, self._sources(pairs), self._targets(pairs), self.writer_.end)
+        judged = self._perplexity(self.net, self._exercises(pairs))
         found: dict[str, Any] = {"examples": len(pairs), **judged}
         search = self.settings_.search
         if not search.evaluate_texts:
             return found
-        rows = np.unique(np.linspace(0, len(pairs) - 1, min(len(pairs), search.evaluate_texts)).round().astype(int))
-        part = pairs[rows]
+        part = pairs[evenly(len(pairs), search.evaluate_texts)]
         texts = self.predict(part.sources)
-        lower = self.settings_.pairs.lowercase
-        score, signature = bleu(texts, [text.lower() if lower else text for text in part.targets])
-        # As the tokens can write them: words know no blanks of their own.
-        known = [[self.writer_.text(ids)] for ids in self._targets(part)]
+        compared = self._compared(texts, [[text] for text in part.targets], self.settings_.pairs.lowercase)
         shown = [
             {"source": part.sources[i], "target": part.targets[i], "answer": texts[i]}
             for i in range(min(SHOWN_ANSWERS, len(part)))
         ]
-        return found | {
-            "written": len(rows),
-            "exact": exact(texts, known),
-            "bleu": score,
-            "bleu_signature": signature,
-            "beam": search.beam,
-            "shown": shown,
-        }
+        return found | compared | {"beam": search.beam, "shown": shown}
 
     def show(self, result: dict[str, Any], folder: Path | None) -> str:
         """What ``evaluate`` gave as lines; attention to the first source is drawn to ``attention.png`` there."""
@@ -275,13 +221,21 @@ class Seq2Seq(SequenceEstimator):
                 lines += ["", f"attention to the first drawn in {folder / 'attention.png'}"]
         return "\n".join(lines)
 
-    def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
-        """The best ``top`` answers to every text, and to every line or source of a file, as records and lines."""
+    def predictions(
+        self, sources: list[str], top: int, attention_map: str | Path | None = None
+    ) -> Iterator[tuple[dict[str, Any], str]]:
+        """The best ``top`` answers to every text, and to every line or source of a file, as records and lines.
+
+        Attention to the first text is drawn to ``attention_map``.
+        """
         self._require_net()
         if not sources:
             raise UserError("nothing to predict; give a text in quotes, a file, or - for standard input")
         for source in sources:
             texts = self._texts_of(source)
+            if attention_map is not None:
+                self.attention_figure(attention_map, texts[0])
+                attention_map = None
             for start in range(0, len(texts), EVALUATION_ROWS):
                 part = texts[start : start + EVALUATION_ROWS]
                 for text, found in zip(part, self.answers(part, top), strict=True):
@@ -299,7 +253,6 @@ class Seq2Seq(SequenceEstimator):
             "source": self.source_.document(),
             "target": None if self.settings_.pairs.shared else self.writer_.encoder.document(),
             "longest": self.writer_.longest,
-            "validation_in_file": self._kept_in_file,
         }
 
     def _relearn(self, learned: dict[str, Any]) -> None:
@@ -311,7 +264,6 @@ class Seq2Seq(SequenceEstimator):
         if not isinstance(learned.get("longest"), int):
             raise UserError(f"{origin} says nothing of its targets; restore its learned.json or train again")
         self.writer_ = Writer(target, learned["longest"])
-        self._kept_in_file = bool(learned.get("validation_in_file"))
 
     def _build(self) -> Seq2SeqNet:
         net = self.settings_.net
@@ -374,9 +326,7 @@ class Seq2Seq(SequenceEstimator):
             train = self._pairs(options.data if X is None else X, y)
         valid = options.valid if valid is None else valid
         if valid is not None:
-            if not isinstance(valid, str | Path) and (not isinstance(valid, tuple | list) or len(valid) != 2):
-                raise UserError("valid is neither a file nor a pair; give (X, y)")
-            return train, self._pairs(valid, None) if isinstance(valid, str | Path) else self._pairs(*valid)
+            return train, self._pairs(*pair(valid))
         if options.valid_source is not None or options.valid_target is not None:
             files = (self._file("valid_source"), self._file("valid_target"))
             return train, aligned_pairs(*files, options.encoding)
@@ -396,20 +346,20 @@ class Seq2Seq(SequenceEstimator):
 
     def _pairs(self, X: Any, y: Any) -> Pairs:
         options = self.settings_.pairs
-        if not isinstance(X, str | Path):
+        if not is_path(X):
             return as_pairs(X, y)
         if y is not None:
             raise UserError(f"X is the file {str(X)!r}, which holds the targets; leave y out")
         if options.turns is not None:
             return read_conversations(X, options.turns, options.encoding)
-        return pairs_in_table(X, *self._columns(), options.encoding)
+        table = read_table(X, options.encoding)
+        return pairs_in_table(table, self._column(table, "source"), self._column(table, "target"))
 
-    def _columns(self) -> tuple[str, str]:
-        """The names of the columns of sources and targets."""
-        options = self.settings_.pairs
-        if options.data is None:  # trained on two aligned files, whose names the options have, or on lists
-            return "source", "target"
-        return options.source, options.target
+    def _column(self, table: Table, side: str) -> str:
+        """The name of the column of sources or targets."""
+        named: str = getattr(self.settings_.pairs, side)
+        # Of a model trained on two aligned files the options name these.
+        return named if named in table.columns or self.settings_.pairs.data is not None else side
 
     def _read_kept(self) -> Pairs:
         return self._split(None, None, None)[1]
@@ -418,7 +368,7 @@ class Seq2Seq(SequenceEstimator):
         if not is_file(source, READABLE):
             return [source]
         table = read_table(source, self.settings_.pairs.encoding)
-        column = self._columns()[0]
+        column = self._column(table, "source")
         if column not in table.columns:  # lines of source<TAB>target, or of sources alone
             column = next((name for name in ("label", "text") if name in table.columns), column)
         return [str(text or "") for text in table.column(column)]
@@ -435,6 +385,13 @@ class Seq2Seq(SequenceEstimator):
 
     def _targets(self, pairs: Pairs) -> list[Ids]:
         return self.writer_.ids(Sequences("texts", pairs.targets, pairs.place))
+
+    def _exercises(self, pairs: Pairs) -> Exercises:
+        return _exercises(self._sources(pairs), self._targets(pairs))
+
+    def _taught(self, decoder: DecoderNet, state: DecoderState, read: Tensor, epoch: float) -> Tensor:
+        chance = own_share(self.settings_.teaching, epoch)
+        return with_own_tokens(decoder, state, read, chance) if chance else read
 
     def _state(self, sources: Sequence[Ids]) -> DecoderState:
         with judging(self.net) as device:
@@ -485,22 +442,8 @@ def with_own_tokens(decoder: DecoderNet, state: DecoderState, read: Tensor, chan
     return torch.stack(rows)
 
 
-def _batch(sources: Sequence[Ids], targets: Sequence[Ids]) -> Batch:
-    return Batch(*pad(sources), *as_target(targets))
-
-
-def _perplexity(net: Seq2SeqNet, sources: Sequence[Ids], targets: Sequence[Ids], start: int) -> dict[str, float]:
-    like = next(net.parameters())
-
-    def parts() -> Iterator[tuple[Tensor, int]]:
-        for rows in by_length([len(ids) for ids in targets], EVALUATION_ROWS):
-            batch = moved(_batch([sources[row] for row in rows], [targets[row] for row in rows]), like)
-            state = net.begin(batch.source, batch.lengths)
-            target = Target(batch.target, batch.valid)
-            yield writing_loss(net.decoder, state, shifted(batch.target, start), target), int(batch.valid.sum())
-
-    with judging(net):
-        return perplexity(parts())
+def _exercises(sources: Sequence[Ids], targets: Sequence[Ids]) -> Exercises:
+    return Exercises(targets, lambda rows: pad([sources[row] for row in rows]))
 
 
 def _pieces(encoder: Encoder, ids: Ids) -> list[str]:

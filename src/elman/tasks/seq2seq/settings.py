@@ -32,6 +32,13 @@ class PairSettings(FileSettings):
     valid_target: str | None = None
     """A text file of targets to judge by."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that are read."""
+        lines = (self.source, self.target) if self.data is None else ()
+        given = (*super().files, *lines, self.valid_source, self.valid_target)
+        return tuple(path for path in given if path is not None)
+
     turns: int | None = None
     """The data is conversations (.jsonl, or .txt with blank lines between them): a turn answers so many before it."""
 
@@ -143,3 +150,10 @@ class Seq2SeqSettings:
 
     training: StopSettings = field(default=StopSettings())
     """When to stop (the first budget used up ends the run), how weights are updated, what is written when."""
+
+    def __post_init__(self) -> None:
+        if self.net.attention == "none" and self.search.coverage_penalty:
+            raise UserError(
+                f"coverage_penalty={self.search.coverage_penalty} counts where attention went, which contradicts "
+                "attention='none'; leave one of them out"
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...training.files import replace_file, writing
+from ...training.files import save_figure
 
 LOOKS_A_ROW = 6  # pictures side by side
 
@@ -38,7 +37,7 @@ def draw_attention(
     axes.tick_params(length=0)
     axes.set_yticks(range(rows), [piece.replace("$", r"\$") for piece in target])
     figure.colorbar(image, ax=axes, shrink=0.8, label="attention")
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 def draw_looks(picture: NDArray[Any], tokens: Sequence[str], weights: NDArray[np.floating[Any]], path: Path) -> None:
@@ -64,11 +63,4 @@ def draw_looks(picture: NDArray[Any], tokens: Sequence[str], weights: NDArray[np
         light = 0.2 + 0.8 * (looked / looked.max())[down][:, right]
         axes.imshow((picture * light[..., None]).astype(np.uint8))
         axes.set_title(token.replace("$", r"\$"), fontsize=9)
-    _write(figure, path)
-
-
-def _write(figure: Any, path: Path) -> None:
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    with writing(path):
-        replace_file(path, data.getvalue())
+    save_figure(figure, path)
