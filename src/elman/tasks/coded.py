@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,12 +75,3 @@ class Coded:
         characters, character_lengths = pad([self.spelt[token] for token in tokens])
         at = torch.from_numpy(which[:-1].reshape(places.shape))
         return Batch(x, lengths, characters, character_lengths, at, targets)
-
-
-def characters_of(learned: Mapping[str, Any], origin: str) -> MembersTokenizer | None:
-    """The tokenizer of characters that a model keeps under ``"characters"``; None where it reads no spelling."""
-    if learned.get("characters") is None:
-        return None
-    characters = MembersTokenizer.from_document(learned["characters"], f"the characters in {origin}")
-    assert isinstance(characters, MembersTokenizer)
-    return characters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -19,12 +18,12 @@ from ...data import Batches, Encoder, Labels, Sequences, by_length, hold_out
 from ...data.batches import Rows
 from ...data.images import moved_about
 from ...data.labels import plain_label
-from ...data.tokenizers.members import MembersTokenizer
 from ...errors import UserError
 from ...models import ClassifierNet
-from ..coded import Batch, Coded, characters_of
+from ..coded import Batch, Coded
 from ..confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
-from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from ..labelling import LabellingEstimator, likeliest
+from ..sequence_task import Lesson, built, judging, moved
 from ..sources import is_file, pair
 from .examples import ENDINGS, Examples, examples_of
 from .settings import ClassifierSettings
@@ -34,7 +33,7 @@ MOST_ONCE = 20  # labels up to which each may stand at one example alone
 SHOWN = 60  # characters of an example in a line of output
 
 
-class Classifier(SequenceEstimator):
+class Classifier(LabellingEstimator):
     """A recurrent classifier of any cell: ``fit``, ``predict``, ``predict_proba``, ``score``, ``evaluate``.
 
     Takes every option of ``ClassifierSettings`` by name; ``elman train classify --help`` explains each. X may be a list
@@ -65,9 +64,6 @@ class Classifier(SequenceEstimator):
       elman train classify --resume runs/classify-gru-1 --epochs 40
     """
     settings_: ClassifierSettings
-    labels_: Labels
-    encoder_: Encoder
-    characters_: MembersTokenizer | None
 
     def fit(
         self,
@@ -106,9 +102,7 @@ class Classifier(SequenceEstimator):
             )
         self.encoder_ = _learned_encoder(settings, train.inputs)
         targets = self.labels_.encode(train.labels or (), train.label_place)
-        self.characters_ = None
-        if settings.net.character_size:
-            self.characters_ = MembersTokenizer.train(itertools.chain(*self.encoder_.words(train.inputs)))
+        self._learn_letters(train.inputs)
         kept = self._coded(held.inputs), self.labels_.encode(held.labels or (), held.label_place)
         net = self._build()
         weights = self._class_weights(targets)
@@ -141,11 +135,6 @@ class Classifier(SequenceEstimator):
         self._kept = kept
         return self
 
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels, in the order of the columns of ``predict_proba``."""
-        return self.labels_.array
-
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of every label for every example, (n, C), columns as in ``classes_``."""
         self._require_net()
@@ -155,10 +144,6 @@ class Classifier(SequenceEstimator):
         """The likeliest label of every example, (n,)."""
         answers = self.predict_proba(X).argmax(1)
         return self.classes_[answers]
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The share of examples whose label is predicted."""
-        return float(self.evaluate(X, y)["accuracy"])
 
     def evaluate(self, X: Any = None, y: Any = None) -> dict[str, Any]:
         """Loss (nats), accuracy, macro F1, and of every label precision, recall and F1, with the confusion matrix.
@@ -208,49 +193,17 @@ class Classifier(SequenceEstimator):
                     record = {"label": None, "probabilities": {}, **_record(examples.inputs, i)}
                     yield record, f"no label: {examples.inputs.place(i)} is empty"
                     continue
-                best = np.argsort(-probabilities, kind="stable")[:top]
-                likely = {str(self.labels_.names[k]): round(float(probabilities[k]), 4) for k in best}
+                likely = likeliest(probabilities, self.labels_.names, top)
                 answer = "  ".join(f"{name} {value:.3f}" for name, value in likely.items())
-                label = self.labels_.names[best[0]]
+                label = self.labels_.names[probabilities.argmax()]
                 record = {"label": label, "probabilities": likely, **_record(examples.inputs, i)}
                 yield record, f"{answer}  {_shown(examples.inputs, i)}"
 
     # What is learned, and the net made from it
 
-    def _learned(self) -> dict[str, Any]:
-        return {
-            "labels": list(self.labels_.names),
-            "encoder": self.encoder_.document(),
-            "characters": self.characters_ and self.characters_.document(),
-        }
-
-    def _relearn(self, learned: dict[str, Any]) -> None:
-        origin = str(self.run.path)
-        if not isinstance(learned.get("labels"), list):
-            raise UserError(f"{origin} says nothing of its labels; restore its learned.json or train again")
-        self.labels_ = Labels(learned["labels"])
-        self.encoder_ = Encoder.from_document(learned.get("encoder", {}), origin)
-        self.characters_ = characters_of(learned, origin)
-
     def _build(self) -> ClassifierNet:
-        net, encoder = self.settings_.net, self.encoder_
-        return built(
-            ClassifierNet,
-            net,
-            len(self.labels_),
-            vocab_size=encoder.vocab_size or None,
-            features=encoder.features or None,
-            characters=self.characters_ and self.characters_.vocab_size,
-            frames=net.frames,
-            frame_shape=encoder.shape,
-            frame_size=net.frame_size,
-            bidirectional=net.bidirectional,
-            embedding_size=net.embedding_size,
-            character_size=net.character_size,
-            pooling=net.pooling,
-            word_dropout=net.word_dropout,
-            unknown_id=encoder.tokenizer and encoder.tokenizer.unknown_id,
-        )
+        net = self.settings_.net
+        return built(ClassifierNet, net, len(self.labels_), pooling=net.pooling, **self._step_options())
 
     def _class_weights(self, targets: NDArray[np.int64]) -> Tensor | None:
         if self.settings_.goal.class_weight is None:
@@ -259,16 +212,14 @@ class Classifier(SequenceEstimator):
         return torch.from_numpy(len(targets) / (len(self.labels_) * counts))
 
     def _about(self, learn: int, judge: int) -> dict[str, str]:
-        names = ", ".join(map(str, self.labels_.names[:8])) + (", ..." if len(self.labels_) > 8 else "")
         encoder = self.encoder_
         about = {
             "examples": f"{learn:,} to learn from, {judge:,} to judge by",
-            "labels": f"{len(self.labels_)}: {names}",
+            "labels": self._some_labels(),
         }
         if encoder.vocab_size:
             what = f"{self.settings_.examples.tokens}s" if encoder.kind == "texts" else "given"
-            spelt = f", {self.characters_.vocab_size:,} characters" if self.characters_ else ""
-            return about | {"tokens": f"{what}, {encoder.vocab_size:,} types{spelt}"}
+            return about | {"tokens": f"{what}, {self._types()}"}
         return about | {"features": f"{encoder.features} a step"}
 
     # Examples, from wherever they come
@@ -297,9 +248,6 @@ class Classifier(SequenceEstimator):
                 "of them, another group or seed, or judge by a file of its own with valid= (--valid)"
             )
         return train, held
-
-    def _coded(self, inputs: Sequences) -> Coded:
-        return Coded.of(inputs, self.encoder_, self.characters_)
 
     def _read_kept(self) -> tuple[Coded, NDArray[np.int64]]:
         _, held = self._split(None, None, None, None)

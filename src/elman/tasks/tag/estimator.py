@@ -18,12 +18,12 @@ from ...data.batches import Rows
 from ...data.labels import plain_label
 from ...data.sequences import Kind
 from ...data.tagged import TAGGED, Tagged, read_tagged, words_of
-from ...data.tokenizers.members import MembersTokenizer
 from ...errors import UserError
 from ...models.tagger import TaggerNet
-from ..coded import Batch, Coded, characters_of
+from ..coded import Batch, Coded
 from ..confusion import confusion_matrix, draw_confusion, macro_f1, per_class, table
-from ..sequence_task import Lesson, SequenceEstimator, built, judging, moved
+from ..labelling import LabellingEstimator, likeliest, some
+from ..sequence_task import Lesson, built, judging, moved
 from ..sources import is_file, is_path, pair
 from .settings import TaggerSettings
 from .spans import are_chunk_tags, span_scores
@@ -32,7 +32,7 @@ EVALUATION_ROWS = 128
 Labelled = list[list[Any]]
 
 
-class Tagger(SequenceEstimator):
+class Tagger(LabellingEstimator):
     """A recurrent tagger of any cell: ``fit``, ``predict``, ``predict_proba``, ``score``, ``evaluate``.
 
     Takes every option of ``TaggerSettings`` by name; ``elman train tag --help`` explains each. X may be a list of token
@@ -61,9 +61,6 @@ class Tagger(SequenceEstimator):
     """
     net: TaggerNet
     settings_: TaggerSettings
-    labels_: Labels
-    encoder_: Encoder
-    characters_: MembersTokenizer | None
 
     def fit(
         self,
@@ -121,11 +118,6 @@ class Tagger(SequenceEstimator):
         self._kept = kept
         return self
 
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The tags, in the order of the columns of ``predict_proba``."""
-        return self.labels_.array
-
     def predict(self, X: Any) -> Labelled:
         """The tags of every sequence, a list of one for each step."""
         return [self._names(answers) for answers, _ in self._answered(self._given(X).inputs, False)]
@@ -133,10 +125,6 @@ class Tagger(SequenceEstimator):
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
         """The probability of every tag at every step, (T_i, K) for each sequence, columns as in ``classes_``."""
         return [probabilities for _, probabilities in self._answered(self._given(X).inputs, True)]
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The share of steps whose tag is predicted."""
-        return float(self.evaluate(X, y)["accuracy"])
 
     def evaluate(self, X: Any = None, y: Any = None) -> dict[str, Any]:
         """Loss (nats a step), accuracy of steps and of whole sequences, and of every tag precision, recall and F1.
@@ -217,7 +205,7 @@ class Tagger(SequenceEstimator):
                 record: dict[str, Any] = {"tags": tags}
                 answers = [str(tag) for tag in tags]
                 if top > 1:
-                    record["probabilities"] = [self._likeliest(step, top) for step in likeliness]
+                    record["probabilities"] = [likeliest(step, self.labels_.names, top) for step in likeliness]
                     answers = ["|".join(f"{t}:{p:.3f}" for t, p in best.items()) for best in record["probabilities"]]
                 if inputs.kind == "tokens":
                     words = inputs.items[i]
@@ -240,56 +228,22 @@ class Tagger(SequenceEstimator):
             min_count=options.min_count,
             max_types=options.max_types,
         )
-        self.characters_ = None
-        if train.inputs.kind == "tokens" and self.settings_.net.character_size:
-            self.characters_ = MembersTokenizer.train(itertools.chain(*train.inputs.items))
+        self._learn_letters(train.inputs)
         if self.settings_.goal.best == "spans" and not are_chunk_tags(self.labels_.names):
-            raise UserError(f"best='spans' is for tags such as B-NP I-NP O, not {_some(self.labels_.names)}")
-
-    def _learned(self) -> dict[str, Any]:
-        return {
-            "labels": list(self.labels_.names),
-            "encoder": self.encoder_.document(),
-            "characters": self.characters_ and self.characters_.document(),
-        }
-
-    def _relearn(self, learned: dict[str, Any]) -> None:
-        origin = str(self.run.path)
-        if not isinstance(learned.get("labels"), list):
-            raise UserError(f"{origin} says nothing of its labels; restore its learned.json or train again")
-        self.labels_ = Labels(learned["labels"])
-        self.encoder_ = Encoder.from_document(learned.get("encoder", {}), origin)
-        self.characters_ = characters_of(learned, origin)
+            raise UserError(f"best='spans' is for tags such as B-NP I-NP O, not {some(self.labels_.names)}")
 
     def _build(self) -> TaggerNet:
-        net, encoder = self.settings_.net, self.encoder_
-        return built(
-            TaggerNet,
-            net,
-            len(self.labels_),
-            vocab_size=encoder.vocab_size or None,
-            features=encoder.features or None,
-            characters=self.characters_ and self.characters_.vocab_size,
-            frames=net.frames,
-            frame_shape=encoder.shape,
-            frame_size=net.frame_size,
-            bidirectional=net.bidirectional,
-            embedding_size=net.embedding_size,
-            character_size=net.character_size,
-            crf=net.crf,
-            word_dropout=net.word_dropout,
-            unknown_id=encoder.tokenizer and encoder.tokenizer.unknown_id,
-        )
+        net = self.settings_.net
+        return built(TaggerNet, net, len(self.labels_), crf=net.crf, **self._step_options())
 
     def _about(self, train: Tagged, held: Tagged) -> dict[str, str]:
         about = {
             "sequences": f"{len(train.inputs):,} to learn from, {len(held.inputs):,} to judge by",
-            "tags": f"{len(self.labels_)}: {_some(self.labels_.names)}",
+            "tags": self._some_labels(),
         }
         if self.encoder_.kind == "numbers":
             return about | {"features": f"{self.encoder_.features} a step"}
-        spelt = f", {self.characters_.vocab_size:,} characters" if self.characters_ else ""
-        return about | {"words": f"{self.encoder_.vocab_size:,} types{spelt}"}
+        return about | {"words": self._types()}
 
     # Answers
 
@@ -338,10 +292,6 @@ class Tagger(SequenceEstimator):
         """The numbers of tags, -1 for those that training did not have."""
         found = ([self.labels_.find(tag) for tag in tags] for tags in truth)
         return [np.array([-1 if number is None else number for number in tags], np.int64) for tags in found]
-
-    def _likeliest(self, probabilities: NDArray[np.float64], top: int) -> dict[str, float]:
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        return {str(self.labels_.names[k]): round(float(probabilities[k]), 4) for k in best}
 
     # Sequences, from wherever they come
 
@@ -398,9 +348,6 @@ class Tagger(SequenceEstimator):
     def _read_kept(self) -> tuple[Coded, Labelled]:
         return self._read(self._split(None, None, None)[1])
 
-    def _coded(self, inputs: Sequences) -> Coded:
-        return Coded.of(inputs, self.encoder_, self.characters_)
-
     def _read(self, tagged: Tagged) -> tuple[Coded, Labelled]:
         """Sequences for the net, and their tags as plain values; raises ``UserError`` for one that is missing."""
         truth = [
@@ -416,10 +363,6 @@ _JUDGES: dict[str, Callable[[Mapping[str, float]], Any]] = {
     "spans": lambda numbers: (-numbers["spans_f1"], numbers["loss"]),
     "loss": lambda numbers: numbers["loss"],
 }
-
-
-def _some(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def _runs(answers: Sequence[str]) -> str:
