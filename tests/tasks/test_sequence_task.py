@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from elman import Recurrent, UserError
 from elman.data import Batches, pad
+from elman.tasks.runs import digest_of
 from elman.tasks.sequence_task import Lesson, SequenceEstimator, built, judging, moved
 from elman.tasks.settings import CellSettings, MachineSettings, StopSettings
 
@@ -122,6 +123,33 @@ def test_a_saved_model_has_its_tied_weights_once(tmp_path: Path) -> None:
     model.save(tmp_path / "saved")
     x, lengths = pad(sums(3)[0])
     assert torch.equal(Tied.load(tmp_path / "saved").net(x, lengths), model.net(x, lengths))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_what_a_gpu_trained_is_used_without_one(tmp_path: Path) -> None:
+    Adder(steps=1, threads=1).fit(*sums(8), run=tmp_path / "run")
+    path = tmp_path / "run" / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "cuda"}))
+    model = Adder.load(tmp_path / "run")
+    assert next(model.net.parameters()).device.type == "cpu"
+    with pytest.raises(UserError, match="PyTorch finds no GPU here; use device='cpu'"):
+        Adder(steps=1, device="cuda").fit(*sums(8))
+
+
+def test_the_digest_is_of_what_files_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one")
+    before = digest_of([str(folder)])
+    folder.rename(tmp_path / "moved")
+    folder = tmp_path / "moved"
+    assert digest_of([str(folder)]) == before, "wherever they stand"
+    (folder / "a.txt").rename(folder / "b.txt")
+    assert digest_of([str(folder)]) != before
+    (folder / "b.txt").rename(folder / "a.txt")
+    (folder / "a.txt").write_text("two")
+    assert digest_of([str(folder)]) != before
+    assert digest_of([]) == digest_of(["gone"])
 
 
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
