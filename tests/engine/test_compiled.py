@@ -239,8 +239,14 @@ STEPS: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("name", STEPS)
 def test_steps_of_all_kinds(name: str, same: Same) -> None:
     step, x, h = Step(STEPS[name]), torch.randn(4, 3, 5, dtype=F64), torch.randn(3, 5, dtype=F64)
+    same(step, x, h, return_states=True, reverse=True, lengths=[1, 4, 0], resets=torch.rand(4, 3) < 0.4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_of_all_kinds_without_masks(name: str, same: Same) -> None:
+    step, x, h = Step(STEPS[name]), torch.randn(4, 3, 5, dtype=F64), torch.randn(3, 5, dtype=F64)
     same(step, x, h, return_states=True)
-    same(step, x, h, reverse=True, lengths=[1, 4, 0], resets=torch.rand(4, 3) < 0.4)
 
 
 REFUSED: dict[str, tuple[Callable[..., Any], str]] = {

@@ -1,15 +1,77 @@
-"""Dates after the last one, in the manner of those there are."""
+"""Dates of a series: what they say, which are absent, and those that follow, in the manner of those there are."""
 
 from __future__ import annotations
 
+import re
 from calendar import monthrange
-from collections.abc import Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m", "%Y%m%d", "%b %d %Y")
+FORMATS = (
+    "%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m", "%Y%m%d", "%b %d %Y", "%b-%d-%Y",
+    "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y",
+)  # fmt: skip
+DAY = 86_400
+MOST_GAPS = 0.1  # of all steps; shops that close one day a week have a sixth
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a date in one of the forms that are known.
+
+    >>> is_date("2020-01-31"), is_date("3/31/2020"), is_date("2020-02-31")
+    (True, True, False)
+    """
+    return any(_times([text], form) for form in FORMATS)
+
+
+def moments(dates: Sequence[str]) -> list[int] | list[datetime] | None:
+    """What dates say: whole numbers (years), or times; None where they are neither, or can be read in two ways.
+
+    >>> moments(["1999", "2000"]), moments(["2020-01"]), moments(["1/2/2020"]), moments(["soon"])
+    ([1999, 2000], [datetime.datetime(2020, 1, 1, 0, 0)], None, None)
+    """
+    if all(_is_whole(each) and len(each) < 8 for each in dates):
+        return [int(each) for each in dates]
+    form = _form(dates)
+    return _times(dates, form) if form else None
+
+
+def absent(dates: Sequence[str]) -> dict[int, list[str]]:
+    """The dates that an otherwise regular series lacks, by the row before which they are absent.
+
+    Regular is where nine of ten steps are alike, in months if all dates are one day of their months, and the others are
+    multiples of that. Nothing lacks where a day of the week never occurs, where no step goes over midnight though there
+    are many a day, where only days of 29 February lack, or more than there are: such are the dates of offices,
+    exchanges and models.
+
+    >>> absent([f"2020-01-{day:02}" for day in range(1, 31) if day not in (4, 5)])
+    {3: ['2020-01-04', '2020-01-05']}
+    >>> absent(["2020", "2021", "2023"])
+    {}
+    """
+    when = moments(dates)
+    if not when or len(when) < 2:
+        return {}
+    places, back = _grid(when)
+    steps = [b - a for a, b in pairwise(places)]
+    step = _commonest(steps)
+    gaps = [(row, size // step) for row, size in enumerate(steps, start=1) if step > 0 and size != step]
+    if len(gaps) > MOST_GAPS * len(steps) or not all(size > 0 and size % step == 0 for size in steps):
+        return {}
+    if sum(size - 1 for _, size in gaps) > len(dates):
+        return {}
+    lacking = {row: [back(places[row - 1] + k * step) for k in range(1, size)] for row, size in gaps}
+    if isinstance(when[0], int):
+        return {row: [str(each) for each in some] for row, some in lacking.items()}
+    times: list[Any] = list(when)
+    if _has_hours(times) or all((each.month, each.day) == (2, 29) for some in lacking.values() for each in some):
+        return {}
+    form = _form(dates) or ""
+    return {row: [_written(each, form, dates) for each in some] for row, some in lacking.items()}
 
 
 def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
@@ -24,28 +86,58 @@ def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
     ['2021-01-31', '2021-02-28']
     """
     recent = list(dates or [])[-100:]
-    if len(recent) > 1:
-        if all(_is_whole(each) and len(each) < 8 for each in recent):
-            step = _commonest([int(b) - int(a) for a, b in pairwise(recent)])
-            return [str(int(recent[-1]) + k * step) for k in range(1, count + 1)]
-        for form in FORMATS:
-            try:
-                times = [datetime.strptime(each, form) for each in recent]
-            except ValueError:
-                continue
-            return [_written(each, form, recent[-1]) for each in _times_after(times, count)]
-    return [f"+{k}" for k in range(1, count + 1)]
+    when = moments(recent) if len(recent) > 1 else None
+    if not when:
+        return [f"+{k}" for k in range(1, count + 1)]
+    places, back = _grid(when)
+    step = _commonest([b - a for a, b in pairwise(places)])
+    following = [back(places[-1] + k * step) for k in range(1, count + 1)]
+    form = None if isinstance(when[0], int) else _form(recent)
+    return [_written(each, form, recent) if form else str(each) for each in following]
 
 
-def _times_after(times: list[datetime], count: int) -> list[datetime]:
-    last = times[-1]
-    months = _commonest([12 * (b.year - a.year) + b.month - a.month for a, b in pairwise(times)])
-    day = 31 if all(each == _on_day(each, 31) for each in times) else max(each.day for each in times)
-    if months and len({each.time() for each in times}) == 1 and all(each == _on_day(each, day) for each in times):
-        later = [divmod(12 * last.year + last.month - 1 + k * months, 12) for k in range(1, count + 1)]
-        return [_on_day(last.replace(year=year, month=month + 1, day=1), day) for year, month in later]
+def _grid(when: Sequence[Any]) -> tuple[list[int], Callable[[int], Any]]:
+    """Where moments lie among whole numbers: months if all are one day of their months, else seconds; and the way back.
+
+    Whole numbers stay as they are.
+    """
+    if isinstance(when[0], int):
+        return list(when), lambda place: place
+    months = [12 * each.year + each.month - 1 for each in when]
+    day = 31 if all(each == _on_day(each, 31) for each in when) else max(each.day for each in when)
+    one_time = len({each.time() for each in when}) == 1
+    if one_time and _commonest([b - a for a, b in pairwise(months)]) and all(each == _on_day(each, day) for each in when):
+        first = when[0].replace(day=1)
+        return months, lambda place: _on_day(first.replace(year=place // 12, month=place % 12 + 1), day)
+    start = when[0]
+    return [round((each - start).total_seconds()) for each in when], lambda place: start + timedelta(seconds=place)
+
+
+def _has_hours(times: Sequence[datetime]) -> bool:
+    """Whether times are those of opening: on some days of the week never, or never over midnight."""
     step = _commonest([b - a for a, b in pairwise(times)])
-    return [last + k * step for k in range(1, count + 1)]
+    if step > timedelta(seconds=DAY):
+        return False
+    span = (times[-1].date() - times[0].date()).days + 1
+    passed = {(times[0].weekday() + k) % 7 for k in range(min(span, 7))}
+    if passed - {each.weekday() for each in times}:
+        return True
+    nights = [b - a for a, b in pairwise(times) if a.date() != b.date()]
+    return bool(nights) and step < timedelta(seconds=DAY) and step not in nights
+
+
+def _form(dates: Sequence[str]) -> str | None:
+    """The form of all dates; None where there is none, or where two say different things: 3/4/2020 is in March or April."""
+    found = {form: times for form in FORMATS if (times := _times(dates, form))}
+    first = next(iter(found), None)
+    return first if all(times == found[first] for times in found.values() if first) else None
+
+
+def _times(dates: Sequence[str], form: str) -> list[datetime] | None:
+    try:
+        return [datetime.strptime(each, form) for each in dates]
+    except ValueError:
+        return None
 
 
 def _on_day(time: datetime, day: int) -> datetime:
@@ -53,15 +145,16 @@ def _on_day(time: datetime, day: int) -> datetime:
     return time.replace(day=min(day, monthrange(time.year, time.month)[1]))
 
 
-def _written(time: datetime, form: str, like: str) -> str:
+def _written(time: datetime, form: str, like: Sequence[str]) -> str:
+    """A time in a form, without zeros where those like it have none: "Jan 1 2000", "1/1/2000"."""
     text = time.strftime(form)
-    # "Jan 1 2000": the day without its zero, as it came.
-    return text.replace(" 0", " ") if form.startswith("%b") and " 0" not in like else text
+    bare = form[:2] in ("%b", "%m", "%d") and not any(re.search(r"\b0\d", each) for each in like)
+    return re.sub(r"\b0(?=\d)", "", text) if bare else text
 
 
 def _is_whole(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
 
 
-def _commonest(steps: list[T]) -> T:
-    return max(steps, key=steps.count)
+def _commonest(steps: Sequence[T]) -> T:
+    return Counter(steps).most_common(1)[0][0]
