@@ -36,8 +36,7 @@ def moments(dates: Sequence[str]) -> list[int] | list[datetime] | None:
     """
     if all(_is_whole(each) and len(each) < 8 for each in dates):
         return [int(each) for each in dates]
-    form = _form(dates)
-    return _times(dates, form) if form else None
+    return next(iter(_readings(dates).values()), None)
 
 
 def absent(dates: Sequence[str]) -> dict[int, list[str]]:
@@ -70,7 +69,7 @@ def absent(dates: Sequence[str]) -> dict[int, list[str]]:
     times: list[Any] = list(when)
     if _has_hours(times) or all((each.month, each.day) == (2, 29) for some in lacking.values() for each in some):
         return {}
-    form = _form(dates) or ""
+    form = next(iter(_readings(dates)))
     return {row: [_written(each, form, dates) for each in some] for row, some in lacking.items()}
 
 
@@ -92,7 +91,7 @@ def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
     places, back = _grid(when)
     step = _commonest([b - a for a, b in pairwise(places)])
     following = [back(places[-1] + k * step) for k in range(1, count + 1)]
-    form = None if isinstance(when[0], int) else _form(recent)
+    form = None if isinstance(when[0], int) else next(iter(_readings(recent)))
     return [_written(each, form, recent) if form else str(each) for each in following]
 
 
@@ -126,11 +125,10 @@ def _has_hours(times: Sequence[datetime]) -> bool:
     return bool(nights) and step < timedelta(seconds=DAY) and step not in nights
 
 
-def _form(dates: Sequence[str]) -> str | None:
-    """The form of all dates; None where there is none, or where two say different things: 3/4/2020 is in March or April."""
+def _readings(dates: Sequence[str]) -> dict[str, list[datetime]]:
+    """What dates say by form; nothing where two forms say different things: 3/4/2020 is in March or in April."""
     found = {form: times for form in FORMATS if (times := _times(dates, form))}
-    first = next(iter(found), None)
-    return first if all(times == found[first] for times in found.values() if first) else None
+    return found if len({tuple(times) for times in found.values()}) == 1 else {}
 
 
 def _times(dates: Sequence[str], form: str) -> list[datetime] | None:

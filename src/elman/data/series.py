@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, nearest
-from .table import is_number, read_table, unnamed_columns
+from .dates import absent, is_date, moments
+from .table import read_table, unnamed_columns
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat"}  # the last two as pandas writes them
 DATE_NAMES = {"date", "dates", "day", "datetime", "ds", "month", "time", "timestamp", "year"}
+# Columns of these names may hold a part of the date, and what the highest is: after it they begin anew.
+DATE_PARTS = {"year": 9999, "quarter": 4, "month": 12, "week": 53, "day": 31, "hour": 24, "minute": 60, "second": 60}
 Table = Any
 """What becomes a series: an array (T,) or (T, C), a list, a mapping of columns, a pandas object, a file, a Series."""
 
@@ -92,14 +96,17 @@ def as_series(
 
     Args:
         data: an array (T,) or (T, C), a list, a mapping of columns, a pandas Series or DataFrame, a path, a ``Series``.
-        target: the column or columns to forecast; every column not named otherwise unless given. Columns without names
-            are called "value", or "0", "1", ... where there are several.
+        target: the column or columns to forecast; every column of numbers not named otherwise unless given, which is
+            one where at least half of the cells are. Columns without names are called "value", or "0", "1", ... where
+            there are several.
         past: covariates whose future is not known.
         known: covariates whose future is known, such as holidays.
-        dates: the column of dates; found by its name or its first value that is not missing unless given.
+        dates: the column of dates; found by its name or its first value that is not missing unless given. Where it can
+            be read, dates must come one after the other; columns such as "hour" may be needed to tell them apart.
         where: "column=value": only these rows, such as those of one shop.
 
-    Raises ``UserError`` for no such file or column, and for what is no number, naming row and column.
+    Raises ``UserError`` for no such file or column, for what is no number, naming row and column, and for a date that
+    does not come after the one before.
 
     >>> as_series({"day": ["mon", "tue"], "sold": ["3", ""]}, "sold").values.ravel()
     array([ 3., nan])
@@ -161,20 +168,48 @@ def _chosen(
 ) -> Series:
     if where:
         frame = frame.only(where)
-    dates = dates or frame.date_column()
-    wanted_targets = (target,) if isinstance(target, str) else tuple(target or ())
-    others = {*past, *known, dates}
-    chosen = (*(wanted_targets or [name for name in frame.columns if name not in others]), *past, *known)
-    if len(set(chosen)) < len(chosen):
-        twice = next(name for name in chosen if chosen.count(name) > 1)
+    targets = (target,) if isinstance(target, str) else tuple(target or ())
+    named = (*targets, *past, *known)
+    dates = dates or frame.date_column(named)
+    for name in (dates, *named):
+        if name is not None:
+            frame.cells(name)
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
         raise UserError(f"column {twice!r} is named twice; a column is a target, a past or a known covariate")
-    if not chosen:
+    others = [name for name in frame.columns if name not in {*named, dates}]
+    # Where no column is one of numbers the first of the others says what it holds instead.
+    found = targets or [name for name in others if frame.is_numeric(name)] or others[:1]
+    if not found:
         raise UserError(f"{frame.origin} has no column of numbers; it has {', '.join(map(repr, frame.columns))}")
-    values = np.stack([frame.numbers(name, named=name in wanted_targets) for name in chosen], axis=1)
-    labels = None if dates is None else tuple(str(cell) for cell in frame.cells(dates))
-    return Series(
-        values, tuple(map(str, chosen)), len(chosen) - len(past) - len(known), len(known), labels, frame.places
-    )
+    chosen = (*found, *past, *known)
+    values = np.stack([frame.numbers(name, named=name in targets) for name in chosen], axis=1)
+    labels = None if dates is None else tuple(str(cell).strip() for cell in frame.cells(dates))
+    if dates is not None and labels:
+        _check_order(frame, dates, labels)
+    return Series(values, tuple(map(str, chosen)), len(found), len(known), labels, frame.places)
+
+
+def _check_order(frame: _Frame, column: str, labels: Sequence[str]) -> None:
+    """Refuses dates that do not come one after the other; missing ones, and those that cannot be read, pass."""
+    rows = [row for row, label in enumerate(labels) if not _is_missing(label)]
+    when = moments([labels[row] for row in rows])
+    if not when or (isinstance(when[0], int) and max(when) <= DATE_PARTS.get(column.lower(), 0) <= 60):
+        return
+    parts = [name for part in DATE_PARTS for name in frame.columns if name.lower() == part and name != column]
+    try:
+        finer = [[float(frame.columns[name][row]) for name in parts] for row in rows]
+    except (TypeError, ValueError):
+        return
+    for (before, row), (a, b) in zip(pairwise(rows), pairwise(zip(when, finer, strict=True)), strict=True):
+        if a < b:
+            continue
+        here, there = (" ".join([labels[each], *(f"{n} {frame.columns[n][each]}" for n in parts)]) for each in (row, before))
+        said = f"{frame.origin} {frame.places[row]}: {here}"
+        one = "choose one series with where= (--where)"
+        if a == b:
+            raise UserError(f"{said} is the date of the row before too; keep one row a date, or {one}")
+        raise UserError(f"{said} does not come after {there} of the row before; sort the rows, or {one}")
 
 
 @dataclass(frozen=True)
@@ -215,16 +250,20 @@ class _Frame:
                 f"{self.origin} {self.places[row]}, column {name!r}: {cell!r} is no number; {hint}"
             ) from None
 
-    def date_column(self) -> str | None:
-        if self.index is not None:
-            return INDEX
-        for name, cells in self.columns.items():
-            if name.lower() in DATE_NAMES:
+    def is_numeric(self, name: str) -> bool:
+        """Whether at least half of the cells that are there are numbers: the others are mistakes then."""
+        cells = self.columns[name]
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
+            return True
+        there = [cell for cell in cells if not _is_missing(cell)]
+        return sum(_is_number(cell) for cell in there) >= len(there) / 2
+
+    def date_column(self, named: Collection[str]) -> str | None:
+        """The column of dates, none of those ``named`` otherwise."""
+        for name, cells in {} if self.index and is_date(self.index[0]) else self.columns.items():
+            if name not in named and (name.lower() in DATE_NAMES or is_date(_first(cells)) and not self.is_numeric(name)):
                 return name
-            first = next((cell for cell in cells if not _is_missing(cell)), None)
-            if isinstance(first, str) and not is_number(first):
-                return name
-        return None
+        return None if self.index is None else INDEX
 
     def only(self, where: str) -> _Frame:
         name, equals, value = where.partition("=")
@@ -252,10 +291,10 @@ def _frame(data: Table) -> _Frame:
     if hasattr(data, "to_numpy") and hasattr(data, "index"):
         columns = data if hasattr(data, "columns") else {getattr(data, "name", None) or "value": data}
         names = data.columns if hasattr(data, "columns") else columns
-        index = None if type(data.index).__name__ == "RangeIndex" else [_label(each) for each in data.index]
-        return _made("the data", {str(name): columns[name].to_numpy() for name in names}, index)
+        index = None if type(data.index).__name__ == "RangeIndex" else _labels(data.index)
+        return _made("the data", {str(name): _cells(columns[name].to_numpy()) for name in names}, index)
     if isinstance(data, Mapping):
-        return _made("the data", {str(name): _plain(cells) for name, cells in data.items()})
+        return _made("the data", {str(name): _cells(_plain(cells)) for name, cells in data.items()})
     array = _plain(data)
     if array.ndim == 1:
         return _made("the series", {"value": array})
@@ -269,11 +308,19 @@ def _plain(data: Any) -> np.ndarray:
         array = np.asarray(data)
     except ValueError as error:
         raise UserError(f"the rows of the series differ in length ({error}); give (time, columns)") from error
-    return array if array.dtype.kind in "fiub" else np.asarray(data, dtype=object)
+    return array if array.dtype.kind in "fiubM" else np.asarray(data, dtype=object)
 
 
-def _label(date: Any) -> str:
-    return str(date).removesuffix(" 00:00:00")
+def _cells(array: np.ndarray) -> Sequence[Any]:
+    """The cells of a column, times as text."""
+    return _labels(np.datetime_as_string(array, "s")) if array.dtype.kind == "M" else array
+
+
+def _labels(dates: Iterable[Any]) -> list[str]:
+    """Dates as text, without the time where all are of midnight."""
+    texts = [str(date).replace("T", " ") for date in dates]
+    midnight = " 00:00:00"
+    return [text.removesuffix(midnight) for text in texts] if all(midnight in text for text in texts) else texts
 
 
 def _made(origin: str, columns: dict[str, Any], index: Sequence[str] | None = None) -> _Frame:
@@ -315,6 +362,19 @@ def _is_missing(cell: Any) -> bool:
     return str(cell).strip().lower() in MISSING
 
 
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _first(cells: Iterable[Any]) -> str:
+    """The first cell that is not missing, as text."""
+    return next((_labels([cell])[0].strip() for cell in cells if not _is_missing(cell)), "")
+
+
 def filled(values: np.ndarray) -> np.ndarray:
     """``values`` (T, C) with gaps drawn straight between their neighbours; at an end the nearest value is repeated.
 
@@ -345,6 +405,50 @@ def require_complete(series: Series, advice: str) -> None:
         row, column = map(int, np.argwhere(gaps)[0])
         where = f"{series.place(row)}, column {series.columns[column]!r}"
         raise UserError(f"{where}: no value ({int(gaps.sum())} missing in all); {advice}")
+
+
+def require_all_dates(series: Series, advice: str) -> None:
+    """Raises ``UserError`` naming the first date that an otherwise regular series lacks, if there is one.
+
+    >>> days = [f"2020-01-{day:02}" for day in range(1, 31) if day != 4]
+    >>> require_all_dates(as_series({"day": days, "sold": range(29)}), "add it")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: 2020-01-04 is absent: position 2 (2020-01-03) is followed by position 3 (2020-01-05)...
+    """
+    lacking = absent(series.dates or ())
+    if lacking:
+        row, dates = next(iter(lacking.items()))
+        rows = sum(map(len, lacking.values()))
+        count = "the only date that is" if rows == 1 else f"{rows:,} dates are in all"
+        raise UserError(
+            f"{dates[0]} is absent: {series.place(row - 1)} is followed by {series.place(row)} ({count}); {advice}"
+        )
+
+
+def with_all_dates(series: Series) -> Series:
+    """The series with a row of missing values for every date that it lacks though it is regular otherwise.
+
+    >>> days = [f"2020-01-{day:02}" for day in range(1, 31) if day != 4]
+    >>> with_all_dates(as_series({"day": days, "sold": range(29)}))[2:5].values.ravel()
+    array([ 2., nan,  3.])
+    """
+    dates = series.dates or ()
+    lacking = absent(dates)
+    if not lacking:
+        return series
+    rows = [row for row, some in lacking.items() for _ in some]
+    places = [f"the row that is absent before {series.place(row)}" for row in rows]
+    return replace(
+        series,
+        values=np.insert(series.values, rows, np.nan, axis=0),
+        dates=_inserted(dates, rows, [date for some in lacking.values() for date in some]),
+        places=series.places and _inserted(series.places, rows, places),
+    )
+
+
+def _inserted(texts: Sequence[str], rows: Sequence[int], new: Sequence[str]) -> tuple[str, ...]:
+    return tuple(np.insert(np.array(texts, dtype=object), rows, np.array(new, dtype=object)).tolist())
 
 
 def series_to_plain(series: Series) -> dict[str, Any]:
