@@ -120,8 +120,8 @@ def read_file(path: str | Path, endings: Sequence[str]) -> tuple[str, bytes]:
     kind = (suffixes[:-1] if zipped else suffixes)[-1:]
     if not kind or kind[0] not in endings:
         raise UserError(
-            f"{path} ends in none of {', '.join(endings)}; rename the file or convert it (in Python, texts themselves come "
-            "in a list)"
+            f"{path} ends in none of {', '.join(endings)}; rename the file or convert it (in Python, texts themselves "
+            "come in a list)"
         )
     try:
         return kind[0], gzip.decompress(path.read_bytes()) if zipped else path.read_bytes()
