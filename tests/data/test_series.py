@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,18 @@ import numpy as np
 import pytest
 
 from elman import UserError
-from elman.data.dates import dates_after
-from elman.data.series import as_series, filled, require_complete, series_from_plain, series_like, series_to_plain
+from elman.data.dates import absent, dates_after
+from elman.data.series import (
+    as_series,
+    filled,
+    require_all_dates,
+    require_complete,
+    series_from_plain,
+    series_like,
+    series_to_plain,
+    with_all_dates,
+)
+from elman.data.table import read_table
 
 CSV = "date,shop,sold,price\n2020-01-01,a,1,2.5\n2020-01-02,a,,2.0\n2020-01-03,b,3,1.5\n"
 
@@ -97,7 +107,17 @@ def test_other_files(tmp_path: Path) -> None:
     ("text", "options", "said"),
     [
         (CSV, {"target": "sld"}, "no column 'sld'; did you mean 'sold'"),
-        (CSV, {}, "row 2, column 'shop': 'a' is no number; mend the cell, or name the target"),
+        (CSV, {"dates": "nodate"}, r"x.csv has no column 'nodate'; did you mean 'date'"),
+        (CSV, {"known": ["warm"]}, "x.csv has no column 'warm'; valid: date, price, shop, sold"),
+        (CSV.replace("2.0", "2,0").replace("a,,2,0", "a,,2x"), {}, "row 3, column 'price': '2x' is no number; mend"),
+        (
+            "date,sold\n2020-01-01,few\n",
+            {},
+            "row 2, column 'sold': 'few' is no number; mend the cell, or name the target",
+        ),
+        # Neither numbers nor dates: a column of numbers with a mistake.
+        ("sold,price\n1x,2\n3,4\n5,6\n", {}, "row 2, column 'sold': '1x' is no number"),
+        (CSV, {"past": ["price"], "known": ["sold"], "where": "shop=a", "dates": "shop"}, "no column 'shop'"),
         (CSV.replace("3,1.5", "x3,1.5"), {"target": "sold"}, r"x.csv row 4, column 'sold': 'x3' is no number"),
         (CSV + "2020-01-04,b,4\n", {"target": "sold"}, "row 5 has 3 fields, but row 1 names 4 columns"),
         (CSV.replace("price", "sold"), {}, "row 1: column 4 is named 'sold', as an earlier one is"),
@@ -141,6 +161,10 @@ def test_standard_input_is_a_csv_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1\nx\n")))
     with pytest.raises(UserError, match="standard input row 2, column 'value': 'x' is no number"):
         as_series("-")
+    for numbers in (True, False):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+        with pytest.raises(UserError, match="standard input is empty"):
+            read_table("-", numbers=numbers)
 
 
 def test_columns_are_those_of_another_series() -> None:
@@ -201,6 +225,94 @@ def test_other_bad_data(tmp_path: Path) -> None:
         as_series([])
 
 
+def test_columns_of_words_are_left_out(tmp_path: Path) -> None:
+    series = as_series(written(tmp_path / "x.csv", CSV), past=["price"])
+    assert (series.columns, series.targets, series.past) == (("sold", "price"), 1, 1)
+    # Nor are words dates where they are not called so.
+    series = as_series({"shop": ["a", "b"], "sold": [1, 2]})
+    assert series.columns == ("sold",) and series.dates is None
+    assert as_series({"month": ["1", "2"], "sold": [1, 2]}, known=["month"]).columns == ("sold", "month")
+
+
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [
+        (
+            ["2020-01-02", "2020-01-01"],
+            "row 3: 2020-01-01 does not come after 2020-01-02 of the row before; sort the rows",
+        ),
+        (
+            ["2020-01-01", "", "2020-01-01"],
+            r"row 4: 2020-01-01 is the date of the row before too; keep .* where= \(--wh",
+        ),
+        (["2001", "2000"], "row 3: 2000 does not come after 2001"),
+        (
+            ["1", "50", "1", "50"],
+            r"row 4: 1 does not come after 50 of the row before; .* choose one series with where=",
+        ),
+        (["Jan 1 2000", "Feb 1 2000", "Jan 1 2000"], "row 4: Jan 1 2000 does not come after Feb 1 2000"),
+        (["12/31/2020", "12/30/2020"], "row 3: 12/30/2020 does not come"),
+        (["2020-01-02 05:00:00", "2020-01-02 04:00:00"], "row 3: 2020-01-02 04:00:00 does not"),
+    ],
+)
+def test_dates_must_come_one_after_the_other(tmp_path: Path, dates: list[str], said: str) -> None:
+    file = written(tmp_path / "x.csv", "day,sold\n" + "".join(f"{each},1\n" for each in dates))
+    with pytest.raises(UserError, match="x.csv " + said):
+        as_series(file)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"year": [1959, 1959, 1960], "quarter": [3, 4, 1]},
+        {"date": ["2020-01-01", "2020-01-01"], "hour": [0, 1]},
+        {"year": [2010, 2010, 2011], "month": [1, 12, 1]},
+        {"year": [2010, 2010], "month": ["Jan", "Feb"]},
+        {"month": [11, 12, 1]},  # no dates: they begin anew each year
+        {"date": ["soon", "later", "now"]},
+        {"date": ["3/4/2020", "2/5/2020"]},  # March and February, or April and May
+        {"date": [None, "2020-01-01", "NaT", "2020-01-02"]},
+    ],
+)
+def test_these_dates_are_in_order(columns: dict[str, list[Any]]) -> None:
+    table = {**columns, "sold": [1] * len(next(iter(columns.values())))}
+    assert len(as_series(table, "sold")) == len(table["sold"])
+
+
+def test_parts_of_a_date_may_be_out_of_order() -> None:
+    said = "position 2: 2020-01-01 hour 1 is the date of the row before too"
+    with pytest.raises(UserError, match=said):
+        as_series({"date": ["2020-01-01"] * 3, "hour": [0, 1, 1], "sold": [1, 2, 3]}, "sold")
+
+
+def test_stacked_series_are_refused(shared_data: Path) -> None:
+    with pytest.raises(UserError, match=r"stocks.csv row 125: Jan 1 2000 does not come after Mar 1 2010"):
+        as_series(shared_data / "timeseries" / "stocks.csv")
+
+
+def test_times_of_numpy_and_of_an_index_are_dates() -> None:
+    hours = np.array(["2020-01-01T23", "2020-01-02T00", "2020-01-02T01"], dtype="datetime64[ns]")
+    expected = ("2020-01-01 23:00:00", "2020-01-02 00:00:00", "2020-01-02 01:00:00")
+    assert as_series({"when": hours, "sold": [1, 2, 3]}).dates == expected
+    assert as_series({"when": hours.astype("datetime64[D]")[1:2], "sold": [1]}).dates == ("2020-01-02",)
+    assert as_series(Frame({"sold": [1, 2, 3]}, list(expected))).dates == expected
+    # An index of numbers does not stand before a column of dates.
+    frame = Frame({"date": ["2020-01-01", "2020-01-02"], "sold": [1, 2]}, [7, 3])
+    assert as_series(frame).dates == ("2020-01-01", "2020-01-02")
+
+
+def test_a_row_is_added_for_each_date_that_is_absent() -> None:
+    months = [each for each in month_firsts(40) if each not in ("2000-03", "2000-04", "2002-01")]
+    series = with_all_dates(as_series({"month": months, "sold": np.arange(37.0)}))
+    assert series.dates == tuple(month_firsts(40))
+    expected = np.insert(np.arange(37.0), [2, 2, 22], np.nan)
+    np.testing.assert_array_equal(series.values.ravel(), expected)
+    assert series.place(2) == "the row that is absent before position 2 (2000-05) (2000-03)"
+    assert series.place(39) == "position 36 (2003-04)"
+    with pytest.raises(UserError, match=r"2000-03 is absent: position 1 .* position 2 .* \(3 dates are in all\); so"):
+        require_all_dates(as_series({"month": months, "sold": np.arange(37.0)}), "so")
+
+
 def test_gaps_are_filled_from_the_rows_given_alone() -> None:
     values = np.array([[np.nan, 1], [2.0, np.nan], [np.nan, 5.0], [6.0, np.nan]])
     np.testing.assert_array_equal(filled(values), [[2, 1], [2, 3], [4, 5], [6, 5]])
@@ -238,6 +350,64 @@ def test_dates_go_on() -> None:
 
 def month_ends(year: int, every: int = 1) -> list[str]:
     return [str(date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)) for month in range(every, 13, every)]
+
+
+def month_firsts(count: int) -> list[str]:
+    return [f"{2000 + k // 12}-{k % 12 + 1:02}" for k in range(count)]
+
+
+def days(count: int, first: date = date(2019, 1, 7)) -> list[date]:
+    return [first + timedelta(days=k) for k in range(count)]
+
+
+def hours(count: int) -> list[datetime]:
+    return [datetime(2020, 1, 6) + timedelta(hours=k) for k in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("whole", "lacking"),
+    [
+        (days(60), [20, 21, 40]),
+        (days(400)[::7], [5, 9]),
+        (hours(100), [30, 31]),
+        ([each[:10] + "T00:00:00" for each in map(str, days(60))], [33]),
+        (month_firsts(60), [7]),
+        (month_ends(2019) + month_ends(2020), [13]),
+        (month_ends(2001, 3) + month_ends(2002, 3) + month_ends(2003, 3), [6]),
+        ([str(year) for year in range(1900, 1950)], [11, 12]),
+        ([f"{each.month}/{each.day}/{each.year}" for each in days(60)], [5]),
+    ],
+)
+def test_holes_are_found(whole: list[Any], lacking: list[int]) -> None:
+    dates = [str(each) for each in whole]
+    kept = [each for row, each in enumerate(dates) if row not in lacking]
+    assert absent(dates) == {}
+    found = absent(kept)
+    assert [each for some in found.values() for each in some] == [dates[row] for row in lacking]
+    assert min(found) == lacking[0]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        # Offices, with a holiday; a shop closed on Sundays, one on Sundays and at Christmas; an exchange by the minute.
+        [each for each in days(100) if each.weekday() < 5 and each != date(2019, 2, 5)],
+        [each for each in days(100) if each.weekday() < 6],
+        [each for each in days(400) if each.weekday() < 6 and (each.month, each.day) != (12, 25)],
+        [each + timedelta(minutes=k) for each in hours(24 * 3)[::24] for k in range(540, 900)],
+        # Calendars of 365 days.
+        [each for each in days(800) if (each.month, each.day) != (2, 29)],
+        [each for each in days(1000) if each.timetuple().tm_yday < 366],
+        # Weeks that a holiday moves; last working days of months; nothing regular; a gap larger than all else.
+        [each - timedelta(days=k == 30) for k, each in enumerate(days(400)[::7])],
+        ["2020-01-31", "2020-02-28", "2020-03-31", "2020-04-30", "2020-05-29", "2020-06-30", "2020-07-31"],
+        [each for k, each in enumerate(days(100)) if k * k % 7 != 2],
+        [*days(30), date(2119, 1, 1)],
+        ["2020-01-01"], [], ["soon", "later"], ["1", "1", "2"], ["2020-01-02", None, "2020-01-03"],
+    ],
+)  # fmt: skip
+def test_these_dates_have_no_holes(dates: list[Any]) -> None:
+    assert absent([str(each) for each in dates]) == {}
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 6, 12])

@@ -23,7 +23,7 @@ def test_windows_are_slices_of_the_series(length: int, context: int, steps: int,
     targets[::3] = np.nan
     origins = [o for o in range(max(first, context), length - steps + 1) if not np.isnan(targets[o : o + steps]).all()]
     if not origins:
-        with pytest.raises(UserError, match=r"too few for a window|none that could be forecast"):
+        with pytest.raises(UserError, match=r"the series is too short for |the series holds no value that"):
             SeriesWindows(values, targets, known, context, steps, first)
         return
     windows = SeriesWindows(values, targets, known, context, steps, first)

@@ -26,6 +26,7 @@ class Predict:
       elman predict runs/tag-lstm-1 "the old king slept"
       elman predict runs/lm-lstm-1 "let's meet for __"
       elman predict runs/caption-gru-1 French --top 5
+      elman predict runs/forecast-gru-1 newest.csv
       elman predict runs/seq2seq-gru-1 "a dog runs" --beam 8 --top 3 --attention-map attention.png
     """
 
@@ -33,10 +34,11 @@ class Predict:
     """The run folder of a trained model."""
 
     sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FILE|TEXT ...]")] = ()
-    """Files of examples, texts, or - for standard input, an example a line."""
+    """Files of examples, texts, or - for standard input: an example a line, of a forecast the CSV file of a series."""
 
     top: int | None = None
-    """How many of the likeliest answers to print: 1 unless given, 5 of a language model."""
+    """How many of the likeliest answers to print: 1 unless given, 5 of a language model; a forecast has one alone
+    and refuses more."""
 
     checkpoint: str = "best"
     """Which checkpoint answers: best, last, or a step."""

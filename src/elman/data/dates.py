@@ -44,7 +44,7 @@ def absent(dates: Sequence[str]) -> dict[int, list[str]]:
 
     Regular is where nine of ten steps are alike, in months if all dates are one day of their months, and the others are
     multiples of that. Nothing lacks where a day of the week never occurs, where no step goes over midnight though there
-    are many a day, where only days of 29 February lack, or more than there are: such are the dates of offices,
+    are many a day, where only the 366th days of years lack, or more than there are: such are the dates of offices,
     exchanges and models.
 
     >>> absent([f"2020-01-{day:02}" for day in range(1, 31) if day not in (4, 5)])
@@ -67,7 +67,7 @@ def absent(dates: Sequence[str]) -> dict[int, list[str]]:
     if isinstance(when[0], int):
         return {row: [str(each) for each in some] for row, some in lacking.items()}
     times: list[Any] = list(when)
-    if _has_hours(times) or all((each.month, each.day) == (2, 29) for some in lacking.values() for each in some):
+    if _has_hours(times, [each for some in lacking.values() for each in some]):
         return {}
     form = next(iter(_readings(dates)))
     return {row: [_written(each, form, dates) for each in some] for row, some in lacking.items()}
@@ -105,24 +105,33 @@ def _grid(when: Sequence[Any]) -> tuple[list[int], Callable[[int], Any]]:
     months = [12 * each.year + each.month - 1 for each in when]
     day = 31 if all(each == _on_day(each, 31) for each in when) else max(each.day for each in when)
     one_time = len({each.time() for each in when}) == 1
-    if one_time and _commonest([b - a for a, b in pairwise(months)]) and all(each == _on_day(each, day) for each in when):
+    if (
+        one_time
+        and _commonest([b - a for a, b in pairwise(months)])
+        and all(each == _on_day(each, day) for each in when)
+    ):
         first = when[0].replace(day=1)
         return months, lambda place: _on_day(first.replace(year=place // 12, month=place % 12 + 1), day)
     start = when[0]
     return [round((each - start).total_seconds()) for each in when], lambda place: start + timedelta(seconds=place)
 
 
-def _has_hours(times: Sequence[datetime]) -> bool:
-    """Whether times are those of opening: on some days of the week never, or never over midnight."""
+def _has_hours(times: Sequence[datetime], lacking: Sequence[datetime]) -> bool:
+    """Whether times are those of opening: on some weekdays never, never over midnight, or on 365 days of each year."""
     step = _commonest([b - a for a, b in pairwise(times)])
     if step > timedelta(seconds=DAY):
         return False
     span = (times[-1].date() - times[0].date()).days + 1
     passed = {(times[0].weekday() + k) % 7 for k in range(min(span, 7))}
-    if passed - {each.weekday() for each in times}:
+    if passed - {each.weekday() for each in times} or all(_is_leap_day(each) for each in lacking):
         return True
     nights = [b - a for a, b in pairwise(times) if a.date() != b.date()]
     return bool(nights) and step < timedelta(seconds=DAY) and step not in nights
+
+
+def _is_leap_day(time: datetime) -> bool:
+    """Whether a calendar of 365 days leaves this day out: 29 February, or the last day of a leap year."""
+    return (time.month, time.day) == (2, 29) or time.timetuple().tm_yday == 366
 
 
 def _readings(dates: Sequence[str]) -> dict[str, list[datetime]]:

@@ -17,8 +17,8 @@ from .table import read_table, unnamed_columns
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat"}  # the last two as pandas writes them
 DATE_NAMES = {"date", "dates", "day", "datetime", "ds", "month", "time", "timestamp", "year"}
-# Columns of these names may hold a part of the date, and what the highest is: after it they begin anew.
-DATE_PARTS = {"year": 9999, "quarter": 4, "month": 12, "week": 53, "day": 31, "hour": 24, "minute": 60, "second": 60}
+# Columns of these names may hold a part of the date; after the highest that it can be it begins anew, years never.
+DATE_PARTS = {"year": 0, "quarter": 4, "month": 12, "week": 53, "day": 31, "hour": 24, "minute": 60, "second": 60}
 Table = Any
 """What becomes a series: an array (T,) or (T, C), a list, a mapping of columns, a pandas object, a file, a Series."""
 
@@ -192,9 +192,9 @@ def _chosen(
 
 def _check_order(frame: _Frame, column: str, labels: Sequence[str]) -> None:
     """Refuses dates that do not come one after the other; missing ones, and those that cannot be read, pass."""
-    rows = [row for row, label in enumerate(labels) if not _is_missing(label)]
+    rows = [row for row, label in enumerate(labels) if not is_missing(label)]
     when = moments([labels[row] for row in rows])
-    if not when or (isinstance(when[0], int) and max(when) <= DATE_PARTS.get(column.lower(), 0) <= 60):
+    if not when or (isinstance(when[0], int) and max(when) <= DATE_PARTS.get(column.lower(), 0)):
         return
     parts = [name for part in DATE_PARTS for name in frame.columns if name.lower() == part and name != column]
     try:
@@ -204,7 +204,9 @@ def _check_order(frame: _Frame, column: str, labels: Sequence[str]) -> None:
     for (before, row), (a, b) in zip(pairwise(rows), pairwise(zip(when, finer, strict=True)), strict=True):
         if a < b:
             continue
-        here, there = (" ".join([labels[each], *(f"{n} {frame.columns[n][each]}" for n in parts)]) for each in (row, before))
+        here, there = (
+            " ".join([labels[each], *(f"{n} {frame.columns[n][each]}" for n in parts)]) for each in (row, before)
+        )
         said = f"{frame.origin} {frame.places[row]}: {here}"
         one = "choose one series with where= (--where)"
         if a == b:
@@ -241,7 +243,7 @@ class _Frame:
         return values
 
     def _number(self, name: str, row: int, cell: Any, hint: str) -> float:
-        if _is_missing(cell):
+        if is_missing(cell):
             return np.nan
         try:
             return float(cell)
@@ -255,13 +257,15 @@ class _Frame:
         cells = self.columns[name]
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "fiub":
             return True
-        there = [cell for cell in cells if not _is_missing(cell)]
+        there = [cell for cell in cells if not is_missing(cell)]
         return sum(_is_number(cell) for cell in there) >= len(there) / 2
 
     def date_column(self, named: Collection[str]) -> str | None:
         """The column of dates, none of those ``named`` otherwise."""
         for name, cells in {} if self.index and is_date(self.index[0]) else self.columns.items():
-            if name not in named and (name.lower() in DATE_NAMES or is_date(_first(cells)) and not self.is_numeric(name)):
+            if name not in named and (
+                name.lower() in DATE_NAMES or (is_date(_first(cells)) and not self.is_numeric(name))
+            ):
                 return name
         return None if self.index is None else INDEX
 
@@ -311,7 +315,7 @@ def _plain(data: Any) -> np.ndarray:
     return array if array.dtype.kind in "fiubM" else np.asarray(data, dtype=object)
 
 
-def _cells(array: np.ndarray) -> Sequence[Any]:
+def _cells(array: np.ndarray) -> np.ndarray | list[str]:
     """The cells of a column, times as text."""
     return _labels(np.datetime_as_string(array, "s")) if array.dtype.kind == "M" else array
 
@@ -358,7 +362,12 @@ def _numpy(path: Path) -> _Frame:
     return replace(_made(path.name, arrays), origin=path.name)
 
 
-def _is_missing(cell: Any) -> bool:
+def is_missing(cell: Any) -> bool:
+    """Whether a cell says that there is no value.
+
+    >>> is_missing(None), is_missing("n/a"), is_missing(0)
+    (True, True, False)
+    """
     return str(cell).strip().lower() in MISSING
 
 
@@ -372,7 +381,7 @@ def _is_number(cell: Any) -> bool:
 
 def _first(cells: Iterable[Any]) -> str:
     """The first cell that is not missing, as text."""
-    return next((_labels([cell])[0].strip() for cell in cells if not _is_missing(cell)), "")
+    return next((_labels([cell])[0].strip() for cell in cells if not is_missing(cell)), "")
 
 
 def filled(values: np.ndarray) -> np.ndarray:

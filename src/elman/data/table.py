@@ -96,10 +96,10 @@ def read_table(path: str | Path, encoding: str = "utf-8", *, numbers: bool = Fal
     A byte-order mark is read over. `UserError`: no such file, an ending or encoding not known, no records, a row with
     another number of fields, broken quotes or JSON, with the row.
     """
-    if str(path) == "-" and not numbers:
-        return _lines("standard input", decoded("standard input", sys.stdin.buffer.read(), encoding))
     if str(path) == "-":
-        name, kind, data = "standard input", ".csv", sys.stdin.buffer.read()
+        name, kind, data = "standard input", ".csv" if numbers else ".txt", sys.stdin.buffer.read()
+        if not data.strip():
+            raise UserError("standard input is empty; write the examples to it, or name a file")
     else:
         name, (kind, data) = Path(path).name, read_file(path, READABLE)
     options = {"numbers": numbers} if kind in (".csv", ".tsv") else {}

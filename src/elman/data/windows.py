@@ -30,6 +30,8 @@ class SeriesWindows:
         context: W.
         steps: N.
         first: the first row that may be forecast; the histories may lie before it. Default W.
+        dtype: of the windows.
+        part: what the rows from ``first`` on are called in errors.
 
     Raises ``UserError`` where the series is too short for one window, or has nothing to forecast.
 
@@ -49,20 +51,24 @@ class SeriesWindows:
         steps: int,
         first: int = 0,
         dtype: torch.dtype = torch.float32,
+        part: str = "the series",
     ) -> None:
         self.values, self.targets = torch.tensor(values, dtype=dtype), torch.tensor(targets, dtype=dtype)
         self.known, self.context, self.steps = known, context, steps
         begin, end = max(first, context), len(values) - steps + 1
         if end <= begin:
+            window = f"the {steps} values of a forecast"
+            if first < context:
+                window = f"a window of {context} values and the {steps} after them"
             raise UserError(
-                f"{len(values) - max(first - context, 0)} values are too few for a window of {context} values and the "
-                f"{steps} after them; give a longer series, or a smaller context or horizon"
+                f"{part} is too short for {window}; give a longer series, a smaller context or horizon, or other parts "
+                "(test, valid)"
             )
         origins = torch.arange(begin, end)
         some = ~self.targets[origins[:, None] + torch.arange(steps)].isnan().flatten(1).all(1)
         self.origins = origins[some]
         if not len(self.origins):
-            raise UserError(f"of {len(values)} values none that could be forecast is there; give a fuller series")
+            raise UserError(f"{part} holds no value that could be forecast; give a fuller series")
 
     def __len__(self) -> int:
         return len(self.origins)

@@ -4,12 +4,15 @@ import io
 import json
 import runpy
 import sys
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from elman import Forecaster, UserError
 from elman.cli import main
@@ -84,7 +87,7 @@ def test_covariates_known_ahead_are_used() -> None:
     # The same from rows at the end that hold the covariate alone.
     longer = {"sold": [*values, *[None] * 3], "holiday": [*holiday, 1, 0, 1]}
     np.testing.assert_allclose(model.predict(longer).median, forecast)
-    with pytest.raises(UserError, match=r"need 3 rows of the covariates known ahead \(holiday\); got 1"):
+    with pytest.raises(UserError, match=r"need 3 rows of .* ahead \(holiday\); got 1; add rows to the end of the file"):
         model.predict(future=[[1]])
 
 
@@ -116,6 +119,28 @@ def test_without_spread_an_interval_is_a_point(slope: float) -> None:
     model = small(steps=1, learning_rate=1e-9, horizon=3).fit(7 + slope * np.arange(120))
     expected = 7 + slope * np.repeat([[120], [121], [122]], 3, axis=1)
     np.testing.assert_allclose(model.predict().quantiles[:, 0], expected, atol=1e-3)
+
+
+def test_the_picture_says_how_many_forecasts_it_shows(
+    fitted: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **how: drawn.append(self) or save(self, *a, **how))
+    found = fitted.evaluate(origins=10)
+    assert all(b.origin - a.origin >= 6 for a, b in pairwise(found.forecasts))
+    assert "(" not in fitted.show(found, tmp_path).splitlines()[-1]
+    found = fitted.evaluate(stride=3, origins=8)
+    assert fitted.show(found, tmp_path).endswith("forecasts.png (4 of the 8 forecasts, so that none overlap)")
+    titles = [figure.axes[0].get_title("left") for figure in drawn]
+    assert titles == ["rnn: forecasts at rolling origins", "rnn: forecasts at rolling origins (4 of 8)"]
+    for figure in drawn:
+        labels = [label.get_window_extent() for label in figure.axes[-1].get_xticklabels()]
+        frame = figure.axes[-1].get_window_extent()
+        assert labels[0].x0 >= frame.x0 and labels[-1].x1 <= frame.x1 + 1
+        low, high = figure.axes[0].get_ylim()
+        top = max(np.nanmax(line.get_ydata()) for line in figure.axes[0].lines[:2])
+        assert (top - low) / (high - low) > 0.85
 
 
 def test_columns_are_told_by_their_names() -> None:
@@ -202,8 +227,16 @@ def test_refitting_sees_all_that_precedes(monkeypatch: pytest.MonkeyPatch, fitte
 
 def test_without_a_test_part_it_says_so() -> None:
     model = small(test=0, steps=5).fit(wave(120))
-    assert "which chose the weights" in model.evaluate(origins=3)["policy"]
+    assert "on the validation part (no test part), which chose the weights" in model.evaluate(origins=3)["policy"]
     assert model.evaluate(origins=3).forecasts[0].origin == model.parts_[0]
+
+
+def test_a_test_part_holds_a_horizon_or_nothing() -> None:
+    settings = small().settings()
+    # A fifth of 29 is 5, less than the horizon of 6.
+    assert settings.parts(29) == (23, 29) and settings.parts(30) == (18, 24)
+    longer = small(test=6, valid=20, steps=2).fit(wave(120)).evaluate(origins=1, horizon=7)
+    assert "on the validation part (the 6 of the test part are fewer)" in longer["policy"]
 
 
 # What goes in and comes out
@@ -235,11 +268,71 @@ def test_logarithms_keep_the_sign_and_refuse_others() -> None:
 def test_missing_values() -> None:
     values = wave()
     values[100] = np.nan
-    with pytest.raises(UserError, match=r"position 100, column 'value': no value \(1 missing in all\); give missing="):
+    with pytest.raises(UserError, match=r"position 100, column 'value': no value \(1 missing in all\); mend"):
         small().fit(values)
     values[270] = np.nan
+    # All that the file lacks, not what the training part does.
+    with pytest.raises(UserError, match=r"position 100, .* \(2 missing in all\); .* \(--missing interpolate\)"):
+        small().fit(values)
     found = small(missing="interpolate", steps=5).fit(values).evaluate(origins=None)
     assert np.isfinite([found[name] for name in ("mae", "mase", "coverage", "pinball")]).all()
+
+
+def test_a_column_without_any_value_is_refused_before_a_run_is_made(tmp_path: Path) -> None:
+    table: dict[str, Any] = {"sold": wave(), "temp": np.full(300, np.nan), "wind": wave(seed=1)}
+    options: dict[str, Any] = {"target": "sold", "missing": "interpolate", "steps": 2}
+    with pytest.raises(
+        UserError, match=r"column 'temp' holds no value in the training part \(206 rows\); leave it out"
+    ):
+        small(past=("temp",), **options).fit(table, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    model = small(past=("wind",), **options).fit(table)
+    with pytest.raises(UserError, match="column 'wind' holds no value in the 50 rows to forecast from; fill it in"):
+        model.predict({"sold": wave(50), "wind": [None] * 50})
+
+
+def test_absent_dates_are_missing_values() -> None:
+    days = [str(date(2020, 1, 1) + timedelta(days=k)) for k in range(300)]
+    whole = wave()
+    rows = [row for row in range(300) if row not in (100, 101, 270)]
+    table = {"day": [days[row] for row in rows], "sold": whole[rows]}
+    said = r"2020-04-10 is absent: position 99 \(2020-04-09\) is followed by position 100 \(2020-04-12\) "
+    with pytest.raises(UserError, match=said + r"\(3 dates are in all\); add a row for it, or .* interpolate"):
+        small().fit(table)
+    whole[[100, 101, 270]] = np.nan
+    models = [small(missing="interpolate", steps=5).fit(each) for each in (table, {"day": days, "sold": whole})]
+    np.testing.assert_array_equal(models[0].series_.values, models[1].series_.values)
+    assert models[0].series_.dates == models[1].series_.dates == tuple(days)
+    assert models[0].evaluate() == models[1].evaluate()
+
+
+def test_rows_of_known_covariates_bring_their_dates() -> None:
+    days = [str(date(2020, 1, 6) + timedelta(days=k + 2 * (k // 5))) for k in range(304)]
+    holiday = [float(k % 7 == 0) for k in range(304)]
+    options: dict[str, Any] = {"target": "sold", "known": ("holiday",), "horizon": 2, "steps": 2}
+    table = {"day": days, "sold": [*wave(), *[None] * 4], "holiday": holiday}
+    model = small(**options).fit({name: column[:300] for name, column in table.items()})
+    # After a Friday the next working day is a Monday, which the steps before cannot tell.
+    assert days[299:301] == ["2021-02-26", "2021-03-01"]
+    assert model.predict(table).dates == ("2021-03-01", "2021-03-02")
+    assert model.predict(future={"day": days[300:302], "holiday": [0, 1]}).dates == ("2021-03-01", "2021-03-02")
+    assert model.predict(future=[0, 1]).dates == ("2021-02-27", "2021-02-28")
+    table["day"] = [*days[:300], days[300], None, None, None]
+    assert model.predict(table).dates == ("2021-03-01", "2021-03-02")
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_constant_series_is_forecast_as_well_as_by_others(log: bool, tmp_path: Path) -> None:
+    model = small(log=log, steps=2, learning_rate=1e-9).fit(np.full(120, 7.3))
+    found = model.evaluate(origins=3)
+    assert {scores["mae"] for name, scores in found["methods"].items() if "naive" in name} == {0.0}
+    assert found["methods"]["autoregression"] == {"mae": 0, "rmse": 0, "smape": 0, "mase": 0}
+    assert "by MAE the model is as good as naive, is as good as" in found.verdict()
+    assert found["coverage"] == 1
+    # Another series, which does change, has no MASE by the scale of one that does not.
+    other = model.evaluate(wave(60), origins=3)
+    lines = other.table().splitlines()[1:5]
+    assert all(line.split()[-1] == "-" for line in lines) and "inf" not in other.table()
 
 
 @pytest.mark.parametrize(
@@ -249,8 +342,9 @@ def test_missing_values() -> None:
         ({"quantiles": (0.5, 1.2)}, "levels between 0 and 1"),
         ({"block": 7}, "block is 7; expected at most the horizon, which is 6"),
         ({"subtract": "first"}, "subtract is 'first'"),
-        ({"context": 400}, "too few for a window of 400"),
-        ({"valid": 2}, "too few for a window"),
+        ({"context": 400}, r"the training part \(206 of 300 rows\) is too short for a window of 400 values and the 6 "),
+        ({"valid": 2}, r"the validation part \(2 of 300 rows\) is too short for the 6 values of a forecast"),
+        ({"test": 3}, r"test is 3, too few values to judge a forecast of 6 steps by \(horizon\); give at least"),
         ({"test": -1}, "test is -1"),
         ({"hidden": 3}, "no option 'hidden'; did you mean"),
     ],
@@ -300,11 +394,11 @@ def test_bad_futures(fitted: Forecaster) -> None:
         np.testing.assert_array_equal(model.predict(future=same).quantiles, forecast)
     gap = {"sold": [*table["sold"], None, None], "holiday": [*table["holiday"], 1, None]}
     for future, said in [
-        (["a", "b"], "future: the series has no column of numbers"),
+        (["a", "b"], "future: the series position 0, column 'value': 'a' is no number"),
         ([[1, 0], [0, 1]], "future: the model was trained on the columns holiday; got 0, 1"),
         ({"feast": [1, 0]}, "future: the data has no column 'holiday'"),
         ([], "future: the series holds no values"),
-        ([1, np.nan], r"position 1, column 'holiday': no value \(1 missing in all\); give missing='interpolate'"),
+        ([1, np.nan], r"position 1, column 'holiday': no value \(1 missing in all\); .* give missing='interpolate'"),
     ]:
         with pytest.raises(UserError, match=said):
             model.predict(future=future)

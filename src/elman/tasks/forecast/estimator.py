@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,10 +19,13 @@ from ...data.series import (
     Table,
     as_series,
     filled,
+    is_missing,
+    require_all_dates,
     require_complete,
     series_from_plain,
     series_like,
     series_to_plain,
+    with_all_dates,
 )
 from ...data.windows import ForecastWindow, SeriesWindows
 from ...errors import UserError
@@ -36,6 +40,7 @@ from .settings import ForecastSettings, check_whole
 
 EVALUATION_ROWS = 2048
 LEAST_SQUARES_WINDOWS = 20_000
+FILLING = "give missing='interpolate' (--missing interpolate) to fill gaps"
 
 
 class Forecaster(SequenceEstimator):
@@ -105,6 +110,7 @@ class Forecaster(SequenceEstimator):
         settings = self._begin(options)
         self.series_, _ = self._read(X)
         end, seen = self.parts_ = settings.parts(len(self.series_))
+        self._check_learnable(end)
         self.scaling_ = Scaling.learned([self._numbers(self.series_[: max(end, 1)])])
         net = self._build()
         training, judged = self._windows(net, end, 0), self._windows(net, seen, end)
@@ -137,9 +143,10 @@ class Forecaster(SequenceEstimator):
             lambda window: int((~window.target.isnan()).sum()),
             evaluate,
             {
-                "series": f"{', '.join(self.series_.columns[: self.series_.targets])}: {len(self.series_):,} values",
+                "series": f"{len(self.series_):,} rows, to forecast "
+                f"{', '.join(self.series_.columns[: self.series_.targets])}",
                 "parts": f"{end:,} to learn from, {seen - end:,} to choose the best weights by, "
-                f"{len(self.series_) - seen:,} for evaluate",
+                f"{len(self.series_) - seen or 'none'} for evaluate",
             },
         )
         self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
@@ -182,7 +189,8 @@ class Forecaster(SequenceEstimator):
         if series.known and (ahead is None or len(ahead) < whole):
             raise UserError(
                 f"{steps} steps need {whole} rows of the covariates known ahead ({', '.join(series.known_columns)}); "
-                f"got {0 if ahead is None else len(ahead)}; give future=, or rows at the end that hold them alone"
+                f"got {0 if ahead is None else len(ahead)}; add rows to the end of the file that hold them and whose "
+                "targets are empty (in Python future= gives them too)"
             )
         return self._forecasts(series, [len(series)], steps, ahead)[0]
 
@@ -250,7 +258,10 @@ class Forecaster(SequenceEstimator):
         found = compared(self._name, series, forecasts, others, training.target_values, window.season)
         found["policy"] = "trained anew at every origin" if refit else "trained once, on what precedes the first"
         if chose:
-            found["policy"] = "on the validation part, which chose the weights: expect more error on what comes"
+            kept = f"the {len(series) - seen} of the test part are fewer" if len(series) > seen else "no test part"
+            found["policy"] = (
+                f"on the validation part ({kept}), which chose the weights: expect more error on what comes"
+            )
         return found
 
     def score(self, X: Table = None, y: Any = None) -> float:
@@ -263,8 +274,10 @@ class Forecaster(SequenceEstimator):
         said = result.table()
         if folder is not None:
             path = folder / "forecasts.png"
-            draw_forecasts(result.series, result.forecasts, path, f"{self._name}: forecasts at rolling origins")
+            drawn = draw_forecasts(result.series, result.forecasts, path, f"{self._name}: forecasts at rolling origins")
             said += f"\npicture   {path}"
+            if drawn < len(result.forecasts):
+                said += f" ({drawn} of the {len(result.forecasts)} forecasts, so that none overlap)"
         return said
 
     def predictions(self, sources: list[str], top: int) -> Iterator[tuple[dict[str, Any], str]]:
@@ -291,7 +304,8 @@ class Forecaster(SequenceEstimator):
         targets = self._scaled(self._logged(series.values))[:, : series.targets]
         values = self._scaled(self._numbers(series)) if end else series.values
         dtype = getattr(torch, self.settings_.machine.dtype)
-        return SeriesWindows(values, targets, series.known, net.history_needed, net.steps, first, dtype)
+        part = f"the {'validation' if first else 'training'} part ({end - first:,} of {len(self.series_):,} rows)"
+        return SeriesWindows(values, targets, series.known, net.history_needed, net.steps, first, dtype, part)
 
     def _stretch(self) -> Tensor:
         """The factors (Q,) with which the quantiles hold their shares of the validation part, all steps together."""
@@ -328,6 +342,10 @@ class Forecaster(SequenceEstimator):
 
     def _cut(self, series: Series) -> tuple[Series, Series | None]:
         ahead = None
+        if self.settings_.series.missing == "interpolate":
+            series = with_all_dates(series)
+        else:
+            require_all_dates(series, f"add a row for it, or {FILLING}")
         if series.known:
             told = ~np.isnan(series.target_values).all(1)
             rows = int(np.flatnonzero(told)[-1]) + 1 if told.any() else 0
@@ -340,16 +358,31 @@ class Forecaster(SequenceEstimator):
                     f"{series.place(row)}, column {series.columns[column]!r}: {series.values[row, column]:g} has no "
                     "logarithm; leave log out, or add a constant"
                 )
+        self._check_complete(series)
         return series, ahead
 
     def _complete(self, series: Series) -> np.ndarray:
         """All values (T, C), gaps filled from these rows alone where the option says so."""
         self._check_complete(series)
-        return filled(series.values)
+        values = filled(series.values)
+        empty = np.isnan(values).any(0)
+        if empty.any():
+            column = series.columns[int(empty.argmax())]
+            raise UserError(
+                f"column {column!r} holds no value in the {len(values):,} rows to forecast from; fill it in"
+            )
+        return values
 
     def _check_complete(self, series: Series) -> None:
         if self.settings_.series.missing == "error":
-            require_complete(series, "give missing='interpolate' to fill gaps, or mend the data")
+            require_complete(series, f"mend the data, or {FILLING}")
+
+    def _check_learnable(self, end: int) -> None:
+        """Refuses columns that are empty in the training part, the first ``end`` rows."""
+        empty = np.isnan(self.series_.values[:end]).all(0)
+        if end > 0 and empty.any():
+            column = self.series_.columns[int(empty.argmax())]
+            raise UserError(f"column {column!r} holds no value in the training part ({end:,} rows); leave it out")
 
     def _logged(self, values: np.ndarray) -> np.ndarray:
         if not self.settings_.window.log:
@@ -411,14 +444,16 @@ class Forecaster(SequenceEstimator):
         values = np.exp(values) if self.settings_.window.log else values
         levels, columns = self.settings_.window.levels, series.columns[:targets]
         return [
-            Forecast(values[:, k], levels, columns, self._dates(series, place, steps), place)
+            Forecast(values[:, k], levels, columns, self._dates(series, place, steps, ahead), place)
             for k, place in enumerate(places)
         ]
 
-    def _dates(self, series: Series, place: int, steps: int) -> tuple[str, ...]:
-        own = series.dates or ()
-        there = own[place : place + steps]
-        return there if len(there) == steps else tuple(dates_after(own[:place] or None, steps))
+    def _dates(self, series: Series, place: int, steps: int, ahead: Series | None) -> tuple[str, ...]:
+        """The dates of the rows from the place on, those that there are, and those that follow them."""
+        own, later = series.dates or (), (ahead and ahead.dates) or ()
+        labels = (*own[place : place + steps], *later)
+        there = tuple(islice(takewhile(lambda label: not is_missing(label), labels), steps))
+        return there + tuple(dates_after((*own[:place], *there), steps - len(there)))
 
     def _refitted(self, series: Series, place: int, steps: int) -> Forecast:
         """A forecast of a new model of the same options, trained on the rows before the place."""

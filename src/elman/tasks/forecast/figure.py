@@ -20,10 +20,11 @@ MOST_PANELS, MOST_ROWS = 6, 400
 TICKS = 6
 
 
-def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, title: str = "") -> None:
+def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, title: str = "") -> int:
     """Draws the last part of the series and the forecasts that begin in it or after it to a PNG file.
 
-    One panel a target, at most six. Of forecasts that overlap only every so many is drawn, so that each stands alone.
+    One panel a target, at most six. Of forecasts that overlap only every so many is drawn, so that each stands alone;
+    the title says how many, and they are returned.
 
     Raises ``UserError`` where the file cannot be written.
     """
@@ -35,10 +36,13 @@ def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, ti
     end = max(len(series), shown[-1].origin + horizon)
     first = max(0, min(shown[0].origin - 2 * horizon, end - 6 * horizon, end - 60), end - MOST_ROWS)
     shown = [each for each in shown if each.origin >= first]
+    if len(shown) < len(forecasts):
+        title = f"{title} ({len(shown)} of {len(forecasts)})"
     panels = min(series.targets, MOST_PANELS)
     figure = Figure(figsize=(9, 2.2 + 2.2 * panels), dpi=120, layout="constrained")
     labels = [*(series.dates or map(str, range(len(series)))), *shown[-1].dates]
-    for panel, axes in enumerate(np.atleast_1d(figure.subplots(panels, sharex=True))):
+    every = np.atleast_1d(figure.subplots(panels, sharex=True))
+    for panel, axes in enumerate(every):
         rows = np.arange(first, len(series))
         axes.plot(rows, series.values[first:, panel], color=SERIES, linewidth=1.2, label="series")
         for number, forecast in enumerate(shown):
@@ -48,18 +52,18 @@ def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, ti
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.01)
-        if panel == 0:
-            axes.legend(frameon=False, loc="upper left", ncols=3, fontsize=9)
-            # Room for the legend above the curves.
-            low, high = axes.get_ylim()
-            axes.set_ylim(low, high + 0.15 * (high - low))
-            axes.set_title(title, loc="left", fontsize=11)
+    every[0].set_title(title, loc="left", fontsize=11)
+    figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     ticks = np.unique(np.linspace(first, end - 1, TICKS).round().astype(int))
     axes.set_xticks(ticks, [labels[min(tick, len(labels) - 1)] for tick in ticks])
+    # The outermost labels end where the axes do.
+    for label, side in ((axes.get_xticklabels()[0], "left"), (axes.get_xticklabels()[-1], "right")):
+        label.set_horizontalalignment(side)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     with writing(path):
         replace_file(path, picture.getvalue())
+    return len(shown)
 
 
 def picture_names(sources: Sequence[str]) -> list[str]:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+ROUNDING = 1e-12  # of a value: what is nearer to it is the same
+
+
+def rounded(forecast: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Forecasts, but the actual values themselves where they differ by rounding alone.
+
+    >>> rounded(np.array([0.1 + 0.2, 1.0]), np.array([0.3, np.nan])).tolist()
+    [0.3, 1.0]
+    """
+    return np.where(np.abs(forecast - actual) <= ROUNDING * np.abs(actual), actual, forecast)
+
 
 def mae(actual: np.ndarray, forecast: np.ndarray) -> float:
     """Mean absolute error, in the unit of the series.
@@ -36,10 +47,14 @@ def smape(actual: np.ndarray, forecast: np.ndarray) -> float:
 def mase_scale(training: np.ndarray, season: int) -> np.ndarray:
     """The mean |y_t - y_{t-season}| of the training part (T, D), each target's own, (D,).
 
+    0 where it is no more than the rounding of such values, or where no two values are a season apart.
+
     >>> mase_scale(np.array([[1.0], [5.0], [2.0], [9.0]]), season=2)
     array([2.5])
     """
-    return np.asarray(np.nanmean(np.abs(training[season:] - training[:-season]), axis=0))
+    change = np.abs(training[season:] - training[:-season])
+    scale = np.nansum(change, axis=0) / np.maximum((~np.isnan(change)).sum(0), 1)
+    return np.where(scale <= ROUNDING * np.nanmax(np.abs(training), axis=0, initial=0.0), 0.0, scale)
 
 
 def mase(actual: np.ndarray, forecast: np.ndarray, scale: np.ndarray) -> float:

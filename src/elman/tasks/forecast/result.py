@@ -84,7 +84,8 @@ class Comparison(dict[str, Any]):
         width = max(map(len, self["methods"]))
         lines = [f"{'':<{width}}" + "".join(f"{name:>12}" for name in names.values())]
         for method, scores in self["methods"].items():
-            lines.append(f"{method:<{width}}" + "".join(f"{scores[name]:>12.4g}" for name in names))
+            numbers = (f"{scores[name]:.4g}" if math.isfinite(scores[name]) else "-" for name in names)
+            lines.append(f"{method:<{width}}" + "".join(f"{number:>12}" for number in numbers))
         judged = (
             f"{self['origins']} rolling origins, {self['horizon']} steps each, from {self['first_origin']} to "
             f"{self['last_origin']}; {self['policy']}"
@@ -97,15 +98,18 @@ class Comparison(dict[str, Any]):
         return "\n".join([*lines, "", judged, self.verdict()])
 
     def verdict(self) -> str:
-        """In one sentence whether the model beats the others in MAE."""
+        """In one sentence whether the model beats the others in MAE, or is as good where the change would be 0.0 %."""
         own, *others = self["methods"]
         mae = self["methods"][own]["mae"]
         said = []
         for other in others:
             theirs = self["methods"][other]["mae"]
-            change = 100 * (mae / theirs - 1) if theirs else math.inf
-            words = "beats" if mae < theirs else "does not beat"
-            said.append(f"{words} {other} ({change:+.1f} %)")
+            if not theirs:
+                said.append(f"does not beat {other} (which has no error)" if mae else f"is as good as {other}")
+                continue
+            change = f"{100 * (mae / theirs - 1):+.1f}"
+            words = "is as good as" if change in ("+0.0", "-0.0") else "beats" if mae < theirs else "does not beat"
+            said.append(f"{words} {other} ({change} %)")
         return f"by MAE the model {', '.join(said)}"
 
 

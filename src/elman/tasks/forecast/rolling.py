@@ -100,13 +100,19 @@ def compared(
     training: np.ndarray,
     season: int,
 ) -> Comparison:
-    """The model, called ``name``, beside the other methods; MASE is scaled by ``training`` (T, D)."""
+    """The model, called ``name``, beside the other methods; MASE is scaled by ``training`` (T, D).
+
+    Raises ``UserError`` where all values to judge by are missing.
+    """
     steps, levels = len(forecasts[0]), forecasts[0].levels
     actual = np.stack([series.target_values[each.origin : each.origin + steps] for each in forecasts])
-    values = np.stack([each.quantiles for each in forecasts])  # (places, H, D, Q)
+    if np.isnan(actual).all():
+        raise UserError("the values to judge the forecasts by are all missing; give a fuller series, or more origins")
+    # (places, H, D, Q)
+    values = metrics.rounded(np.stack([each.quantiles for each in forecasts]), actual[..., None])
     scale = metrics.mase_scale(training, season)
     everyone = {name: values[..., forecasts[0].middle], **others}
-    methods = {method: _scores(actual, each, scale) for method, each in everyone.items()}
+    methods = {method: _scores(actual, metrics.rounded(each, actual), scale) for method, each in everyone.items()}
     found = Comparison(methods[name])
     found |= {
         "pinball": metrics.mean_pinball(actual, values, np.array(levels)),

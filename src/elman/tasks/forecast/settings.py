@@ -53,7 +53,8 @@ class SeriesSettings:
     """What a missing value is: a mistake, or filled from its neighbours in the history; it is never judged by."""
 
     test: int | None = None
-    """Values at the end that only evaluate sees; unless given ten horizons, at most a fifth of all; 0 keeps none."""
+    """Values at the end that only evaluate sees, at least a horizon; unless given ten horizons, at most a fifth of all;
+    0 keeps none."""
 
     valid: int | None = None
     """Values before those that choose the best weights; unless given a seventh of what is left, at least a horizon."""
@@ -165,9 +166,20 @@ class ForecastSettings:
     training: ForecastTraining = field(default=ForecastTraining())
     """When to stop (the first budget used up ends the run), how weights are updated, what is written when."""
 
+    def __post_init__(self) -> None:
+        if 0 < (self.series.test or 0) < self.window.horizon:
+            raise UserError(
+                f"test is {self.series.test}, too few values to judge a forecast of {self.window.horizon} steps by "
+                "(horizon); give at least the horizon, or 0 to keep none"
+            )
+
     def parts(self, length: int) -> tuple[int, int]:
-        """Where training ends and where validation ends in a series of that length; the rest is the test part."""
+        """Where training ends and where validation ends in a series of that length; the rest is the test part.
+
+        None is kept unless asked for where a fifth of the series is less than a horizon.
+        """
         asked, horizon = self.series, self.window.horizon
         test = min(TESTED_HORIZONS * horizon, length // 5) if asked.test is None else asked.test
+        test = test if test >= horizon else 0
         valid = max(horizon, (length - test) // 7) if asked.valid is None else asked.valid
         return length - test - valid, length - test
