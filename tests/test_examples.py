@@ -17,7 +17,7 @@ SHOWN: dict[str, list[tuple[str, float | None, float | None]]] = {
     "classify_images": [(rf"{way} +([\d.]+)% of new images right", 90, None) for way in ("rows", "patches")],
     "classify_reviews": [(r"accuracy +([\d.]+)", 0.9, None), (r"counting words: ([\d.]+)", None, 0.85)],
     "classify_sounds": [(r"accuracy +([\d.]+)", 0.9, None)],
-    "classify_waves": [(r"accuracy +([\d.]+)", 0.9, None)],
+    "classify_waves": [(r"accuracy +([\d.]+)", 0.8, None)],
     "complete_tales": [(r"GRU +([\d.]+)%", 30, None)],
     "forecast_tides": [(r"beats seasonal naive \(-([\d.]+) %\)", 5, None)],
     "label_frames": [(r"with memory .* ([\d.]+)% of all frames right", 75, None)],

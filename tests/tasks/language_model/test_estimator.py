@@ -398,6 +398,12 @@ def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> N
     assert RunFolder(tmp_path / "run").steps()[-1] == 3
 
 
+def test_it_is_judged_where_its_run_folder_is_gone(tmp_path: Path, story: Path) -> None:
+    model = small().fit(story, run=tmp_path / "run", quiet=True)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert model.evaluate() == LanguageModel.load(tmp_path / "moved").evaluate()
+
+
 def test_saved_models_load_with_tied_weights(tmp_path: Path, story: Path) -> None:
     model = small(tied=True, embedding_size=6).fit(story, run=tmp_path / "run", quiet=True)
     model.save(tmp_path / "saved")

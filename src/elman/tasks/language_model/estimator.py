@@ -74,6 +74,7 @@ class LanguageModel(Estimator):
     run: RunFolder
     result: Result
     unigram_bits_per_character: float
+    _digest: str | None
 
     def settings(self) -> LanguageModelSettings:
         """The options, checked and frozen; raises ``UserError`` for values that cannot be."""
@@ -117,18 +118,20 @@ class LanguageModel(Estimator):
                 resets=place.reset_documents,
                 vary=settings.training.seed if place.vary_unroll else None,
             )
+            digest = digest_of(_files(settings))
             torch.manual_seed(settings.training.seed)
             net = build_net(settings, corpus.tokenizer.vocab_size).to(workers.device, getattr(torch, place.dtype))
             _try_out(net)
             if resume:
                 check_resumable(folder, self.load_settings(folder), settings)
-                if _changed(folder, settings) or Tokenizer.load(folder.tokenizer).identity != corpus.tokenizer.identity:
+                kept = folder.load_settings().get(DIGEST), Tokenizer.load(folder.tokenizer).identity
+                if kept != (digest, corpus.tokenizer.identity):
                     raise UserError(
                         f"the text has changed since {folder.path} was trained; resume with the text as it was, or "
                         "start a new run"
                     )
             elif workers.first:
-                _write_run(folder, settings, corpus.tokenizer)
+                _write_run(folder, settings, corpus.tokenizer, digest)
             workers.wait()
             self.run = folder
             if workers.first and not quiet:
@@ -150,7 +153,7 @@ class LanguageModel(Estimator):
                 silent=quiet,
             )
             load_weights(net, self.result.best)
-        self.net, self.tokenizer_, self.settings_ = net.eval(), corpus.tokenizer, settings
+        self.net, self.tokenizer_, self.settings_, self._digest = net.eval(), corpus.tokenizer, settings, digest
         self.unigram_bits_per_character = corpus.unigram_bits_per_character()
         return self
 
@@ -167,7 +170,8 @@ class LanguageModel(Estimator):
             judged = whole_text(data, self.tokenizer_, lowercase=text.lowercase)
             return evaluate_net(self.net, judged, ranked(self.tokenizer_))
         corpus = load_corpus(text.data, **_corpus_options(self.settings_))
-        if _changed(self.run, self.settings_) or corpus.tokenizer.identity != self.tokenizer_.identity:
+        same = corpus.tokenizer.identity == self.tokenizer_.identity
+        if not same or self._digest != digest_of(_files(self.settings_)):
             raise UserError(f"the text {text.data!r} has changed since training; name the text to evaluate on")
         return evaluate_net(self.net, corpus.valid, ranked(self.tokenizer_)) | {
             "unigram_bits_per_character": corpus.unigram_bits_per_character()
@@ -297,7 +301,7 @@ class LanguageModel(Estimator):
         Raises ``UserError`` where the folder holds a run already.
         """
         self._require_net()
-        save_model(self.net, self.tokenizer_, self.settings_, RunFolder(folder))
+        save_model(self.net, self.tokenizer_, self.settings_, RunFolder(folder), self._digest)
 
     @classmethod
     def load(cls, folder: str | Path, checkpoint: str = "best") -> LanguageModel:
@@ -305,7 +309,7 @@ class LanguageModel(Estimator):
         run = RunFolder(folder)
         settings = cls.load_settings(run)
         model = cls(**options_of(settings))
-        model.tokenizer_ = Tokenizer.load(run.tokenizer)
+        model.tokenizer_, model._digest = Tokenizer.load(run.tokenizer), run.load_settings().get(DIGEST)
         net = build_net(settings, model.tokenizer_.vocab_size).to(getattr(torch, settings.sequences.dtype))
         load_weights(net, run.checkpoint(checkpoint))
         model.net, model.settings_, model.run = net.to(device_at_hand(settings.sequences.device)).eval(), settings, run
@@ -469,11 +473,17 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     return [int(i) for i in tokenizer.encode(prompt)] if prompt else []
 
 
-def save_model(net: LanguageNet, tokenizer: Tokenizer, settings: LanguageModelSettings, folder: RunFolder) -> None:
-    """Settings, tokenizer and one checkpoint without training state."""
+def save_model(
+    net: LanguageNet,
+    tokenizer: Tokenizer,
+    settings: LanguageModelSettings,
+    folder: RunFolder,
+    digest: str | None = None,
+) -> None:
+    """Settings, tokenizer, the digest of the text it was trained on, and one checkpoint without training state."""
     if folder.steps():
         raise UserError(f"{folder.path} holds checkpoints already; choose another folder")
-    _write_run(folder, settings, tokenizer)
+    _write_run(folder, settings, tokenizer, digest)
     folder.save(0, distinct_tensors(net), {}, {"step": 0}, best=0, keep=1)
 
 
@@ -488,18 +498,13 @@ def _try_out(net: LanguageNet) -> None:
     net(torch.zeros(1, 2, dtype=torch.long, device=next(net.parameters()).device))
 
 
-def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer) -> None:
-    write_settings(folder, TASK, settings, settings.net.cells, **{DIGEST: digest_of(_files(settings))})
+def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: Tokenizer, digest: str | None) -> None:
+    write_settings(folder, TASK, settings, settings.net.cells, **{DIGEST: digest})
     tokenizer.save(folder.tokenizer)
 
 
 def _files(settings: LanguageModelSettings) -> list[str]:
     return [path for path in (settings.text.data, settings.text.valid) if path is not None]
-
-
-def _changed(folder: RunFolder, settings: LanguageModelSettings) -> bool:
-    """Whether the text is another than the one the folder's run was trained on."""
-    return folder.load_settings().get(DIGEST) != digest_of(_files(settings))
 
 
 def _corpus_options(settings: LanguageModelSettings) -> dict[str, Any]:
