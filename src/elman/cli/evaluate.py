@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -41,13 +42,26 @@ class Evaluate:
     """Print one JSON object."""
 
 
+def _in_json(value: Any) -> Any:
+    """A result as JSON can hold it: null for numbers that are not finite.
+
+    >>> _in_json({"mase": [math.inf, 1.5]})
+    {'mase': [None, 1.5]}
+    """
+    if isinstance(value, dict):
+        return {name: _in_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def run(arguments: list[str]) -> int:
     command = parse(Evaluate, arguments, "evaluate")
     folder = chosen_run(command.run)
     model = find_job(job_of(folder)).load().load(folder, command.checkpoint)
     result = model.evaluate(command.data)
     if command.json:
-        print(json.dumps(result))
+        print(json.dumps(_in_json(result)))
     elif isinstance(model, LanguageModel):
         print(f"perplexity           {result['perplexity']:.3f} a {TOKENS[model.tokenizer_.kind]}")
         print(f"bits per character   {result['bits_per_character']:.4f}")
