@@ -179,7 +179,7 @@ def test_interrupted_training_says_how_to_go_on(call: Any, monkeypatch: pytest.M
         patch.setattr(loop, "Interrupt", Pressed)
         said = call("train", "lm", "--data", "text.txt", "--steps", 50, "--run", "my run", *SMALL)
     assert said.code == 130
-    assert "interrupted after 1 steps" in said.out
+    assert "interrupted after 1 step " in said.out
     assert said.out.endswith("go on     elman train lm --resume 'my run'\n")
     assert "picture" not in said.out
     assert call("train", "lm", "--resume", "my run", "--steps", 3, *SMALL).code == 0
