@@ -241,6 +241,7 @@ def kill_and_resume(tmp_path: Path, kills: int, seed: int) -> None:
     assert not [path for path in folder.rglob(".tmp-*") if path.parent.name == "checkpoints"]
 
 
+@pytest.mark.slow
 def test_killed_once_and_resumed_equals_an_uninterrupted_run(tmp_path: Path) -> None:
     kill_and_resume(tmp_path, kills=1, seed=1)
 
