@@ -53,8 +53,8 @@ TABLES = {
         ),
         "Mikolov et al. 2015 (arXiv:1412.7753). The published figures are as recalled, not read in the paper. The nets "
         "are the paper's, the training is not: the paper's plain SGD (rate 0.05, divided by 1.2 when validation "
-        "stalls) takes tens of epochs. Here it is eight epochs of AdamW with a rate that falls along half a cosine, weight "
-        "decay of 0.02 or 0.03, and dropout of 0.15 or 0.2.",
+        "stalls) takes tens of epochs. Here it is eight epochs of AdamW with a rate that falls along half a cosine, "
+        "weight decay of 0.02 or 0.03, and dropout of 0.15 or 0.2.",
     ),
 }
 
