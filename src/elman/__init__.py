@@ -24,15 +24,6 @@ from .tbptt import TBPTT as TBPTT
 # The jobs, and the rooms only they need, are imported when first asked for: readers of files, pictures and tables of
 # scores would double the time that importing Elman takes.
 _ROOMS = ("bench", "compat", "data", "generation", "models", "tasks", "training")
-_ESTIMATORS = {
-    "Captioner": "caption",
-    "Classifier": "classify",
-    "Forecaster": "forecast",
-    "LanguageModel": "language_model",
-    "SceneLabeller": "scene",
-    "Seq2Seq": "seq2seq",
-    "Tagger": "tag",
-}
 
 if TYPE_CHECKING:
     from .tasks.caption import Captioner as Captioner
@@ -47,10 +38,15 @@ else:
     def __getattr__(name: str) -> Any:
         if name in _ROOMS:
             return importlib.import_module(f".{name}", __name__)
-        if name in _ESTIMATORS:
-            return getattr(importlib.import_module(f".tasks.{_ESTIMATORS[name]}", __name__), name)
+        for job in _jobs():
+            if job.estimator == name:
+                return job.load()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, *_ESTIMATORS})
+    return sorted({*globals(), *_ROOMS, *(job.estimator for job in _jobs())})
+
+
+def _jobs() -> Any:
+    return importlib.import_module(".tasks.registry", __name__).JOBS.values()

@@ -150,6 +150,11 @@ def test_the_digest_is_of_what_files_hold(tmp_path: Path) -> None:
     (folder / "a.txt").write_text("two")
     assert digest_of([str(folder)]) != before
     assert digest_of([]) == digest_of(["gone"])
+    before = digest_of([str(folder)])
+    (folder / "runs" / "adder-1").mkdir(parents=True)
+    (folder / "runs" / "adder-1" / "curves.png").write_text("")
+    (folder / ".hidden").write_text("")
+    assert digest_of([str(folder)]) == before, "a run folder among the data is none of it"
 
 
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import tyro
 
 from ..tasks.language_model.estimator import LanguageModel
 from ..tasks.registry import find_job, job_of
-from ..training.files import writing
 from .options import parse
 from .runs import chosen_run
 from .train import TOKENS
@@ -72,7 +71,5 @@ def run(arguments: list[str]) -> int:
     else:
         # Pictures of other data stand beside those of the validation part, not in their place.
         pictures = Path(folder) if command.data is None else Path(folder, f"on-{Path(command.data).stem}")
-        with writing(pictures):
-            pictures.mkdir(exist_ok=True)
         print(model.show(result, pictures))
     return 0

@@ -186,9 +186,9 @@ def _ptb(table: str, arguments: list[str]) -> None:
     names = ("epochs", "minutes", "seed", "device", "threads")
     given = {name: getattr(command, name) for name in names}
     overrides = {name: value for name, value in given.items() if value is not None}
+    said = _command(table, arguments)
     for number, experiment in enumerate(experiments, 1):
         print(f"\n[{number}/{len(experiments)}] {experiment.about}", flush=True)
-        said = _command(table, arguments)
         row = ptb.run_experiment(experiment, command.data, Path(command.runs), overrides, said, Console())
         print(
             f"perplexity {row['valid_perplexity']:.2f} on the validation part (published: {experiment.valid:g}), "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -29,8 +30,8 @@ class Labels:
     def __init__(self, names: Sequence[Label]) -> None:
         self.names = tuple(names)
         self._numbers = {name: number for number, name in enumerate(names)}
-        texts = [str(name) for name in names]
-        self._by_text = {text: number for number, text in enumerate(texts) if texts.count(text) == 1}
+        texts = Counter(map(str, names))
+        self._by_text = {str(name): number for number, name in enumerate(names) if texts[str(name)] == 1}
 
     @classmethod
     def learned(cls, y: Iterable[Any], place: Place | None = None) -> Labels:

@@ -77,11 +77,14 @@ def check_resumable(folder: RunFolder, stored: Any, now: Any) -> None:
 
 
 def digest_of(paths: Sequence[str]) -> str:
-    """SHA-256 of what files and folders hold, names of a folder's files included; what is not there is left out."""
+    """SHA-256 of what files and folders hold, names of a folder's files included; what is not there is left out.
+
+    Of a folder its files count and those of the folders in it, hidden ones aside: run folders lie deeper.
+    """
     digest = hashlib.sha256()
     for path in map(Path, paths):
-        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-        for file in filter(Path.is_file, files):
+        within = sorted([*path.glob("[!.]*"), *path.glob("[!.]*/[!.]*")]) if path.is_dir() else [path]
+        for file in filter(Path.is_file, within):
             digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as opened:
                 while piece := opened.read(1 << 20):

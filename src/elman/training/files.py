@@ -67,8 +67,12 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Draws a figure to a PNG file, whole or not at all; raises ``UserError`` where it cannot be written."""
+    """Draws a figure to a PNG file, whole or not at all, in a folder that is made where it is missing.
+
+    Raises ``UserError`` where it cannot be written.
+    """
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     with writing(path):
+        path.parent.mkdir(exist_ok=True)
         replace_file(path, picture.getvalue())

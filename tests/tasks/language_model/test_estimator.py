@@ -398,6 +398,13 @@ def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> N
     assert RunFolder(tmp_path / "run").steps()[-1] == 3
 
 
+def test_a_folder_of_stories_may_hold_its_runs(tmp_path: Path, story: Path) -> None:
+    (tmp_path / "a.txt").write_text(story.read_text())
+    model = small().fit(tmp_path, run=tmp_path / "run", quiet=True)
+    (tmp_path / "notes.md").write_text("no story")
+    assert LanguageModel.load(tmp_path / "run").evaluate() == model.evaluate()
+
+
 def test_it_is_judged_where_its_run_folder_is_gone(tmp_path: Path, story: Path) -> None:
     model = small().fit(story, run=tmp_path / "run", quiet=True)
     (tmp_path / "run").rename(tmp_path / "moved")

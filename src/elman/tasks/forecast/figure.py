@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...training.files import replace_file, writing
+from ...training.files import save_figure
 
 if TYPE_CHECKING:
     from ...data.series import Series
@@ -59,10 +58,7 @@ def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, ti
     # The outermost labels end where the axes do.
     for label, side in ((axes.get_xticklabels()[0], "left"), (axes.get_xticklabels()[-1], "right")):
         label.set_horizontalalignment(side)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    with writing(path):
-        replace_file(path, picture.getvalue())
+    save_figure(figure, path)
     return len(shown)
 
 

@@ -504,7 +504,9 @@ def _write_run(folder: RunFolder, settings: LanguageModelSettings, tokenizer: To
 
 
 def _files(settings: LanguageModelSettings) -> list[str]:
-    return [path for path in (settings.text.data, settings.text.valid) if path is not None]
+    """The files that the texts are read from; of a folder its stories."""
+    given = [Path(text) for text in (settings.text.data, settings.text.valid) if text is not None]
+    return [str(file) for path in given for file in (sorted(path.glob("*.txt")) if path.is_dir() else [path])]
 
 
 def _corpus_options(settings: LanguageModelSettings) -> dict[str, Any]:
