@@ -102,7 +102,7 @@ def test_attention_goes_backwards(model: Seq2Seq, tmp_path: Path) -> None:
     model.attention_figure(tmp_path / "map.png", "abcd")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="cannot write"):
-        draw_attention(source, target, weights, tmp_path / "nowhere" / "map.png")
+        draw_attention(source, target, weights, tmp_path / "map.png" / "map.png")
 
 
 def test_what_is_saved_answers_alike(model: Seq2Seq, tmp_path: Path) -> None:
