@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from torch import Tensor
 
 import elman
 from elman.structure import State, leaves
+from elman.training.files import save_figure
 
 # For ``import oracles`` and ``import some_cells``: pytest's importlib mode adds no path itself.
 sys.path.append(str(Path(__file__).parent))
@@ -45,6 +47,38 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _seed() -> None:
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """``os.fsync`` takes only what it would take; no test cuts the power, and thousands of waits take a minute."""
+
+    def fsync(handle: int) -> None:
+        os.fstat(handle)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _blank_curves() -> Iterator[None]:
+    """Runs write an empty picture of their curves: drawing each takes longer than most of the training here.
+
+    A test of the picture draws it itself, or puts ``draw_curves`` back.
+    """
+
+    class Blank:
+        def savefig(self, file: IO[bytes], format: str) -> None:
+            file.write(b"blank")
+
+    def blank(records: Sequence[Any], path: Path, best_step: int | None = None) -> None:
+        if records:
+            save_figure(Blank(), path)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elman.training.loop.draw_curves", blank)
+        yield
 
 
 @pytest.fixture(scope="module")

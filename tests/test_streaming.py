@@ -140,6 +140,10 @@ def test_every_cell(name: str) -> None:
     cell = find_cell(name)(N, H)
     for batch in (1, 3, 17):
         check_cell(cell, torch.randn(T, batch, N))
+
+
+@pytest.mark.parametrize("name", some_quick(quick=["gruresetbefore"]))
+def test_every_cell_in_float64(name: str) -> None:
     check_cell(find_cell(name)(N, 65).double(), torch.randn(T, 3, N, dtype=torch.float64))
 
 

@@ -16,7 +16,7 @@ import gzip
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,8 +165,8 @@ def _cut(texts: tuple[str, ...], labels: tuple[str, ...], groups: list[str] | No
     return Parts(parts[0], None, parts[1], groups and [groups[row] for row in train])
 
 
-def one_seed(recipe: str, parts: Parts, seed: int, options: dict[str, Any]) -> dict[str, Any]:
-    """Trains once and reads the test part."""
+def one_seed(recipe: str, parts: Parts, seed: int, options: dict[str, Any]) -> tuple[dict[str, Any], Classifier]:
+    """Trains once and reads the test part; the row and the model."""
     model = Classifier(**{**read_recipe(recipe, "classify"), **options, "seed": seed})
     started = time.monotonic()
     model.fit(*parts.train, groups=parts.groups, valid=parts.valid, quiet=False)
@@ -174,7 +174,7 @@ def one_seed(recipe: str, parts: Parts, seed: int, options: dict[str, Any]) -> d
     test = model.evaluate(*parts.test)
     print(f"{parts.name} seed {seed}: test\n{model.show(test, None)}\n", flush=True)
     best = model.result.best_metrics
-    return {
+    row = {
         "held_out": parts.name,
         "seed": seed,
         "test": test,
@@ -185,6 +185,13 @@ def one_seed(recipe: str, parts: Parts, seed: int, options: dict[str, Any]) -> d
         "weights": sum(parameter.numel() for parameter in model.net.parameters()),
         "minutes": round(minutes, 2),
     }
+    return row, model
+
+
+def together(models: Sequence[Classifier], test: tuple[Any, Any]) -> float:
+    """The accuracy of several models whose probabilities are averaged, as ``VotingClassifier(voting="soft")`` does."""
+    likeliest = sum(model.predict_proba(test[0]) for model in models).argmax(1)
+    return float(np.mean(models[0].classes_[likeliest] == np.asarray(test[1])))
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -208,6 +215,8 @@ def markdown(result: dict[str, Any]) -> str:
             f"| {run['seed']}{of} | {test['accuracy']:.2%} | {test['f1']:.4f} | {test['loss']:.4f} | "
             f"{run['valid_accuracy']:.2%} | {run['best_step']} | {run['minutes']:.1f} |"
         )
+    if result["together"] is not None:
+        lines += ["", f"The {len(runs)} nets' probabilities averaged: **{result['together']:.2%}**."]
     first = runs[0]["test"]
     lines += [
         "",
@@ -235,7 +244,7 @@ def main() -> None:
     parts = load(given.folder)
     folds = parts if isinstance(parts, list) else [parts]
     options = {"threads": given.threads, "minutes": given.minutes}
-    runs = [one_seed(recipe, fold, seed, options) for seed in given.seeds for fold in folds]
+    runs, models = zip(*(one_seed(recipe, fold, seed, options) for seed in given.seeds for fold in folds), strict=True)
     result = {
         "name": given.name,
         "about": " ".join((load.__doc__ or "").split()),
@@ -244,6 +253,7 @@ def main() -> None:
         + (f" --minutes {given.minutes:g}" if given.minutes else ""),
         "wanted": wanted,
         "mean_accuracy": float(np.mean([run["test"]["accuracy"] for run in runs])),
+        "together": together(models, folds[0].test) if len(folds) == 1 < len(runs) else None,
         "options": read_recipe(recipe, "classify"),
         "machine": f"{given.threads} threads, PyTorch {torch.__version__}, Python {platform.python_version()}",
         "runs": runs,

@@ -265,6 +265,14 @@ class Cell(nn.Module, metaclass=_CellType):
         return tuple(bias.chunk(len(self.gates))[row] for bias in biases if bias is not None)
 
     @property
+    def recurrent_weights(self) -> tuple[Tensor, ...]:
+        """The matrices that see the state, each with one block of rows a gate: ``weight_hh`` where there is one.
+
+        They start as the recurrent weights of ``init``, gate by gate. A subclass with more of them names all here.
+        """
+        return (self.weight_hh,) if self.recurrent_matrix and self.gates else ()
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options the cell was built with, by name: with the two sizes they build an equal cell.
 

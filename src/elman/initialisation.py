@@ -35,16 +35,19 @@ def _parameters(cell: Cell) -> list[Tensor]:
 def _gate_blocks(cell: Cell) -> dict[int, int]:
     """How many blocks each of the cell's own weights stacks by rows, by the parameter's id; other weights count 1.
 
-    A block is a gate's rows, or in ``weight_hh`` those of a gate's head, where the cell has heads.
+    A block is a gate's rows, or in recurrent weights those of a gate's head, where the cell has heads.
     """
-    return {id(cell.weight_ih): len(cell.gates), id(cell.weight_hh): len(cell.gates) * getattr(cell, "heads", 1)}
+    gates = len(cell.gates)
+    recurrent = {id(weight): gates * getattr(cell, "heads", 1) for weight in cell.recurrent_weights}
+    return {id(cell.weight_ih): gates, **recurrent}
 
 
 def _weights(cell: Cell) -> list[tuple[Tensor, bool]]:
-    """Every matrix of the cell, gate by gate, and whether it is a block of the recurrent weight."""
+    """Every matrix of the cell, gate by gate, and whether it is a block of a recurrent weight."""
     blocks = _gate_blocks(cell)
+    recurrent = {id(weight) for weight in cell.recurrent_weights}
     return [
-        (block, parameter is cell.weight_hh)
+        (block, id(parameter) in recurrent)
         for parameter in _parameters(cell)
         if parameter.dim() >= 2
         for block in parameter.detach().chunk(blocks.get(id(parameter), 1))

@@ -21,6 +21,18 @@ def test_the_transform_bias_is_that_of_every_layer() -> None:
         assert (bias[:4] != -2.5).all()
 
 
+def test_every_layer_starts_as_the_first() -> None:
+    cells = {init: RHN(3, 20, depth=3, init=init) for init in ("xavier", "identity", "normal")}
+    blocks = {init: [block for layer in cell.deeper for block in layer.weight.chunk(2)] for init, cell in cells.items()}
+    for block in blocks["xavier"]:
+        torch.testing.assert_close(block @ block.T, torch.eye(20), atol=1e-5, rtol=0)
+    assert all(torch.equal(block, torch.eye(20)) for block in blocks["identity"])
+    for block in blocks["normal"]:
+        assert block.abs().max() <= 0.04
+        assert block.std().item() == pytest.approx(0.02 * 0.8796, rel=0.15)
+    assert not any(layer.bias.any() for cell in cells.values() for layer in cell.deeper)
+
+
 def test_closed_gates_carry_the_state() -> None:
     cell, s = RHN(3, 4, depth=4, transform_bias=-200.0), torch.randn(2, 4)
     y, _ = elman.scan(cell, torch.randn(9, 2, 3), s, backend="eager")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +27,22 @@ class Said(NamedTuple):
 Call = Callable[..., Said]
 
 
+@pytest.fixture(scope="session")
+def code() -> Path:
+    """The folder of machine code that all tests share."""
+    shared = Path(os.environ["ELMAN_CACHE"], "code")
+    shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return shared
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, with a text."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: Path) -> Path:
+    """An empty folder to work in, with a text; prepared data are its own, machine code is shared."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path / "cache"))
+    (cache := tmp_path / "cache").mkdir()
+    (cache / "code").symlink_to(code, target_is_directory=True)
+    monkeypatch.setenv("ELMAN_CACHE", str(cache))
     monkeypatch.delenv("RANK", raising=False)
     Path("text.txt").write_text(TEXT)
     return tmp_path

@@ -14,6 +14,8 @@ from elman import LanguageModel
 from elman.training import RunFolder
 from elman.training.files import write_synced
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 Refused = Callable[..., str]
 SMALL = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "2", "--unroll", "10", "--threads", "1"]
 TRAIN = ["train", "lm", "--data", "text.txt", "--steps", "3", *SMALL]

@@ -66,8 +66,8 @@ def test_ctrl_c_saves_and_says_the_command_to_go_on(call: Any, number: signal.Si
     assert resumed.code == 0 and f"stopped after {last + 3} steps" in resumed.out
 
 
-def killed_and_resumed(run: Path, steps: int, kills: int, seed: int) -> None:
-    """Trains in ``run``, killed by SIGKILL at ``kills`` random moments and resumed after each."""
+def killed(run: Path, steps: int, kills: int, seed: int) -> list[object]:
+    """Trains in ``run``, killed by SIGKILL at ``kills`` random moments; returns the command to go on after the last."""
     draw = random.Random(seed)
     words: list[object] = training(run, steps)
     for kill in range(kills):
@@ -79,8 +79,7 @@ def killed_and_resumed(run: Path, steps: int, kills: int, seed: int) -> None:
         process.communicate()
         assert process.returncode == -signal.SIGKILL, f"over before kill {kill + 1}: train longer"
         words = ["train", "lm", "--resume", run]
-    done = finished(*words)
-    assert done.returncode == 0, done.stderr
+    return words
 
 
 def training(run: Path, steps: int) -> list[object]:
@@ -89,10 +88,7 @@ def training(run: Path, steps: int) -> list[object]:
     return ["train", "lm", "--data", "text.txt", "--run", run, *words, *often, *SMALL]
 
 
-def compare_killed(steps: int, kills: int) -> None:
-    whole, broken = Path("whole"), Path("broken")
-    assert finished(*training(whole, steps)).returncode == 0
-    killed_and_resumed(broken, steps, kills, seed=kills)
+def assert_same_run(whole: Path, broken: Path) -> None:
     assert_equal(whole, broken)
     timeless = [
         [
@@ -104,13 +100,21 @@ def compare_killed(steps: int, kills: int) -> None:
     assert timeless[0] == timeless[1]
 
 
-def test_a_run_killed_once_and_resumed_has_the_same_weights() -> None:
-    compare_killed(steps=90, kills=1)
+def test_a_run_killed_once_and_resumed_has_the_same_weights(call: Any) -> None:
+    whole, broken = Path("whole"), Path("broken")
+    assert call(*training(whole, 90)).code == 0
+    resumed = call(*killed(broken, 90, kills=1, seed=1))
+    assert resumed.code == 0, resumed.err
+    assert_same_run(whole, broken)
 
 
 @pytest.mark.slow
 def test_a_run_killed_ten_times_and_resumed_has_the_same_weights() -> None:
-    compare_killed(steps=700, kills=10)
+    whole, broken = Path("whole"), Path("broken")
+    assert finished(*training(whole, 700)).returncode == 0
+    done = finished(*killed(broken, 700, kills=10, seed=10))
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, broken)
 
 
 @pytest.mark.slow
@@ -134,10 +138,15 @@ def test_two_processes_equal_one(start: str) -> None:
     assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-9)
 
 
-def test_text_from_standard_input_and_output_into_a_closed_pipe(run: Path) -> None:
-    arguments, options = command("train", "lm", "--data", "-", "--steps", 2, *SMALL)
-    done = subprocess.run(arguments, input=Path("text.txt").read_text(), **options, timeout=60)
-    assert done.returncode == 0, done.stderr
+def test_text_from_standard_input(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("text.txt", encoding="utf-8") as text:
+        monkeypatch.setattr("sys.stdin", text)
+        said = call("train", "lm", "--data", "-", "--steps", 2, *SMALL)
+    assert said.code == 0, said.err
+    assert set(LanguageModel.load("runs/lm-lstm-1").tokenizer_.types) == set(Path("text.txt").read_text())
+
+
+def test_output_into_a_closed_pipe(run: Path) -> None:
     arguments, options = command("generate", run, "--length", 50)
     with subprocess.Popen(arguments, **options) as process:
         assert process.stdout and process.stderr

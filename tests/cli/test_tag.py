@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from some_sentences import sentences
 
-from elman import Tagger
+from elman import Classifier, Tagger
+from elman.data.tagged import read_tagged
 
 SMALL = ["--cell", "rnn", "--hidden-size", 12, "--embedding-size", 8, "--character-size", 0, "--threads", 1]
 
@@ -43,8 +44,28 @@ def test_from_a_file_to_tagged_sentences(call: Any, refused: Any, monkeypatch: p
     assert [len(each) for each in records[0]["probabilities"]] == [2, 2]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"they run\nthe run\n")))
     assert call("predict", run, "-").out == "they/PRON run/VERB\nthe/DET run/NOUN\n"
+    # Columns come back, and can be read again.
+    assert (
+        call("predict", run, "they run", "the run", "--conll").out == "they\tPRON\nrun\tVERB\n\nthe\tDET\nrun\tNOUN\n\n"
+    )
+    Path("tagged.tsv").write_text(call("predict", run, "words.tsv", "--conll").out)
+    given, back = read_tagged("words.tsv"), read_tagged("tagged.tsv")
+    assert back.inputs.items == given.inputs.items and back.tags == model.predict("words.tsv")
+    assert "tokens, each with its one tag; leave json and top out" in refused("predict", run, "a", "--conll", "--json")
+    assert "tokens, each with its one tag; leave json and top out" in refused(
+        "predict", run, "a", "--conll", "--top", 2
+    )
     Path("bad.tsv").write_text("they\tPRON\nrun\n")
     assert refused("evaluate", run, "--data", "bad.tsv").startswith("bad.tsv row 2 has 1 column, but row 1 has 2; ex")
+
+
+def test_columns_are_for_taggers_of_words(refused: Any) -> None:
+    options = {"cell": "rnn", "hidden_size": 4, "steps": 1, "threads": 1}
+    Tagger(**options).fit([[0.0, 1.0], [1.0, 0.0]] * 4, [["a", "b"], ["b", "a"]] * 4, run="steps")
+    Classifier(**options).fit(["a b", "b a"] * 10, ["x", "y"] * 10, run="labels")
+    for run in ("steps", "labels"):
+        said = refused("predict", run, "a b", "--conll")
+        assert f"{run} tags no words; conll is for models that do, use json (--json) instead" in said
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from elman import UserError
 from elman.data import Batches, by_length, pad
+from elman.data.batches import far_longer
 
 
 def rows(lengths: list[int], batch_size: int, seed: int = 0) -> Batches[list[int]]:
@@ -94,3 +95,12 @@ def test_padding_is_zero_and_types_are_kept() -> None:
     assert x[:, 0].tolist() == [[1.5, 2.0], [0, 0], [0, 0]] and not x[:, 1].any()
     assert pad([np.array([7], np.uint8)])[0].dtype == torch.int64
     assert pad([np.zeros((0, 2))])[0].shape == (1, 1, 2), "a net needs at least one step"
+
+
+@given(st.lists(st.sampled_from([0, 3, 50, 51, 1000, 1001, 1020, 1021, 9000, 40_000]), min_size=1, max_size=30))
+def test_far_longer_than_most(lengths: list[int]) -> None:
+    median = sorted(lengths + lengths)[len(lengths) - 1 : len(lengths) + 1]
+    far = [row for row, length in enumerate(lengths) if length > 1000 and length > 10 * sum(median)]
+    found = far_longer(lengths).tolist()
+    assert sorted(found) == far
+    assert [lengths[row] for row in found] == sorted((lengths[row] for row in far), reverse=True)

@@ -47,6 +47,25 @@ def test_numbers_are_scaled_and_cut() -> None:
         encoder(as_sequences(np.zeros((1, 3, 2))))
 
 
+def test_each_example_can_lose_its_own_mean() -> None:
+    quiet = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
+    X = as_sequences([quiet, quiet + np.float32([5, -30]), quiet[:3]])
+    encoder = Encoder.learned(X, centre_each=True, standardise=False)
+    np.testing.assert_allclose(encoder(X)[0], quiet - quiet.mean(0), atol=1e-6)
+    np.testing.assert_allclose(encoder(X)[1], encoder(X)[0], atol=1e-5)
+    scaled = Encoder.learned(X, centre_each=True, max_length=4)
+    four = quiet[:4] - quiet[:4].mean(0)
+    deviation = np.concatenate([four, four, quiet[:3] - quiet[:3].mean(0)]).std(0)
+    np.testing.assert_allclose(scaled(X)[1], four / deviation, atol=1e-5)
+    assert (
+        Encoder.from_document(json.loads(json.dumps(scaled.document())), "run")(X)[1].tolist() == scaled(X)[1].tolist()
+    )
+    with pytest.raises(UserError, match="centre_each is for numbers, but the examples are texts; leave it out"):
+        Encoder.learned(as_sequences(TEXTS), centre_each=True)
+    with pytest.raises(UserError, match="centre_each takes means over time, read_as='rows' reads images; choose one"):
+        Encoder.learned(as_sequences(np.zeros((2, 4, 4))), centre_each=True, read_as="rows")
+
+
 @pytest.mark.parametrize("X", [TEXTS, [["a", "b"], ["c"]], [[1.0, 2.0], [3.0]]])
 def test_it_comes_back_from_json(X: Any) -> None:
     sequences = as_sequences(X)
@@ -105,3 +124,31 @@ def test_bad_labels_are_named(y: Any, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         Labels.learned(y)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("y", "names", "numbers"),
+    [
+        (["2", "1.0", "1", "2.00", "10"], ("1", "10", "2"), [2, 0, 0, 2, 1]),
+        # What is alone keeps its spelling.
+        (["1.0", "2.0"], ("1.0", "2.0"), [0, 1]),
+        (["4.5", "4.0", "4.50", "4"], ("4", "4.5", "4.50"), [1, 0, 2, 0]),
+        # Not numbers all: texts, told apart as they are written. Codes keep their zeros.
+        (["1", "1.0", "beta"], ("1", "1.0", "beta"), [0, 1, 2]),
+        (["01", "1", "10"], ("01", "1", "10"), [0, 1, 2]),
+        ([1, "1", 2], (1, 2, "1"), [0, 2, 1]),
+        (np.array([2.0, 1.0, 2.0]), (1, 2), [1, 0, 1]),
+    ],
+)
+def test_a_whole_number_is_one_label(y: Any, names: tuple[Any, ...], numbers: list[int]) -> None:
+    labels = Labels.learned(y)
+    assert labels.names == names and list(map(type, labels.names)) == list(map(type, names))
+    assert labels.encode(y).tolist() == numbers
+
+
+@pytest.mark.parametrize("trained", [["1", "2"], ["1.0", "2.0"], [1, 2], [1.0, 2.0], ["1", "1.0", "2"]])
+@pytest.mark.parametrize("asked", [["2", "1"], ["2.0", "1.0"], [2, 1], np.array([2.0, 1.0])])
+def test_a_whole_number_is_found_however_it_is_spelt(trained: list[Any], asked: Any) -> None:
+    labels = Labels.learned(trained)
+    assert labels.encode(asked).tolist() == [1, 0]
+    assert labels.own(asked[1]) == labels.names[0]

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import sys
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,17 @@ def test_columns_of_words_are_left_out(tmp_path: Path) -> None:
         (["Jan 1 2000", "Feb 1 2000", "Jan 1 2000"], "row 4: Jan 1 2000 does not come after Feb 1 2000"),
         (["12/31/2020", "12/30/2020"], "row 3: 12/30/2020 does not come"),
         (["2020-01-02 05:00:00", "2020-01-02 04:00:00"], "row 3: 2020-01-02 04:00:00 does not"),
+        (["2020-01-02T05:00:00Z", "2020-01-02T04:00:00Z"], "row 3: 2020-01-02T04:00:00Z does not"),
+        (["2020-01-02 05:00+00:00", "2020-01-02 06:00+02:00"], r"row 3: 2020-01-02 06:00\+02:00 does not"),
+        # The months of two years and a half, the eighth before the seventh, and the third twice.
+        (
+            [f"01/{k % 12 + 1:02}/{2000 + k // 12}" for k in (*range(6), 7, 6, *range(8, 30))],
+            "row 9: 01/07/2000 does not come after 01/08/2000",
+        ),
+        (
+            [f"01/{k % 12 + 1:02}/{2000 + k // 12}" for k in (0, 1, 2, *range(2, 30))],
+            "row 5: 01/03/2000 is the date of the row before too",
+        ),
     ],
 )
 def test_dates_must_come_one_after_the_other(tmp_path: Path, dates: list[str], said: str) -> None:
@@ -271,6 +282,9 @@ def test_dates_must_come_one_after_the_other(tmp_path: Path, dates: list[str], s
         {"month": [11, 12, 1]},  # no dates: they begin anew each year
         {"date": ["soon", "later", "now"]},
         {"date": ["3/4/2020", "2/5/2020"]},  # March and February, or April and May
+        {"date": ["9/1/2020", "10/1/2020", "11/1/2020", "1/1/2021"]},  # as days of January they are in order too
+        # The hour that comes twice when summer time ends.
+        {"time": ["2020-10-25T02:30:00+02:00", "2020-10-25T02:00:00+01:00", "2020-10-25T02:30:00+01:00"]},
         {"date": [None, "2020-01-01", "NaT", "2020-01-02"]},
     ],
 )
@@ -348,6 +362,32 @@ def test_dates_go_on() -> None:
     assert dates_after(["2019-10-31", "2019-12-31"], 1) == ["2020-02-29"]
 
 
+def test_dates_of_two_readings_go_on() -> None:
+    months = slashed(month_firsts(13))
+    assert dates_after(months, 2) == ["01/02/2001", "01/03/2001"]
+    assert dates_after([each.replace("/0", "/").removeprefix("0") for each in months], 1) == ["1/2/2001"]
+    assert dates_after(["10/11/2020", "10/12/2020", "10/01/2021"], 1) == ["10/02/2021"]
+    assert dates_after(["11/10/2020", "12/10/2020", "01/10/2021"], 1) == ["02/10/2021"], "months before days"
+    # As early as the column tells: what decides may be far before what is read.
+    early = [each.strftime("%m/%d/%Y") for each in days(200, date(2019, 1, 1)) if each.day < 13 or each.month == 1]
+    assert dates_after(early[:12], 1) == ["+1"], "January's first twelve days, or twelve months"
+    assert dates_after(early[:20], 1) == ["01/21/2019"]
+    assert dates_after(["01/31/1990", *early[:12]], 1) == ["01/13/2019"]
+    years = [f"01/02/{year}" for year in range(1900, 2020)]
+    assert dates_after(years, 1) == ["+1"] and dates_after(["13/02/1899", *years], 1) == ["01/02/2020"]
+
+
+def test_times_with_zones_go_on() -> None:
+    assert dates_after(["2020-01-01T22:00:00Z", "2020-01-01T23:00:00Z"], 1) == ["2020-01-02T00:00:00Z"]
+    assert dates_after(["2020-01-31 00:00+02:00", "2020-02-29 00:00+02:00"], 1) == ["2020-03-31 00:00+02:00"]
+    assert dates_after([berlin(each) for each in hours_of_march(60)], 2) == [
+        berlin(each) for each in hours_of_march(62)[60:]
+    ]
+    # Days of the clock; the zone is the last that is known.
+    known = ["2020-03-28T00:00:00+01:00", "2020-03-29T00:00:00+01:00", "2020-03-30T00:00:00+02:00"]
+    assert dates_after(known, 1) == ["2020-03-31T00:00:00+02:00"]
+
+
 def month_ends(year: int, every: int = 1) -> list[str]:
     return [str(date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)) for month in range(every, 13, every)]
 
@@ -364,6 +404,19 @@ def hours(count: int) -> list[datetime]:
     return [datetime(2020, 1, 6) + timedelta(hours=k) for k in range(count)]
 
 
+def slashed(months: list[str]) -> list[str]:
+    return [f"01/{month[5:]}/{month[:4]}" for month in months]
+
+
+def hours_of_march(count: int) -> list[datetime]:
+    """From two days before summer time begins in Europe, at 1 o'clock of the 29th."""
+    return [datetime(2020, 3, 27, tzinfo=UTC) + timedelta(hours=k) for k in range(count)]
+
+
+def berlin(time: datetime) -> str:
+    return time.astimezone(timezone(timedelta(hours=1 + (time >= datetime(2020, 3, 29, 1, tzinfo=UTC))))).isoformat()
+
+
 @pytest.mark.parametrize(
     ("whole", "lacking"),
     [
@@ -376,6 +429,17 @@ def hours(count: int) -> list[datetime]:
         (month_ends(2001, 3) + month_ends(2002, 3) + month_ends(2003, 3), [6]),
         ([str(year) for year in range(1900, 1950)], [11, 12]),
         ([f"{each.month}/{each.day}/{each.year}" for each in days(60)], [5]),
+        # No day above 12: only as months, or quarters, are the steps alike.
+        (slashed(month_firsts(30)), [7, 8]),
+        (slashed(month_firsts(40)[::3]), [6]),
+        ([f"{each:%Y-%m-%dT%H:%M:%SZ}" for each in hours(100)], [30, 31]),
+        ([f"{each:%Y-%m-%d %H:%M:%S}+02:00" for each in hours(100)], [30, 31]),
+        ([f"{each:%Y-%m-%dT%H:%M}:00.000-0530" for each in days(60)], [30, 31]),
+        ([f"{each:%Y-%m-%d} 00:00:00 UTC" for each in days(60)], [2]),
+        ([f"{each}-01 00:00:00+01" for each in month_firsts(30)], [2]),
+        # Summer time: hours go on, days are those of the clock.
+        ([berlin(each) for each in hours_of_march(72)], [40]),
+        ([f"{each}T00:00:00+{1 + (each >= date(2020, 3, 30)):02}:00" for each in days(30, date(2020, 3, 15))], [3]),
     ],
 )
 def test_holes_are_found(whole: list[Any], lacking: list[int]) -> None:
@@ -404,6 +468,11 @@ def test_holes_are_found(whole: list[Any], lacking: list[int]) -> None:
         [each for k, each in enumerate(days(100)) if k * k % 7 != 2],
         [*days(30), date(2119, 1, 1)],
         ["2020-01-01"], [], ["soon", "later"], ["1", "1", "2"], ["2020-01-02", None, "2020-01-03"],
+        # Days or months: both are as regular, with a hole or without.
+        slashed(month_firsts(12)), slashed([each for each in month_firsts(12) if each != "2000-05"]),
+        ["01/02/2020"], ["01/02/2020"] * 3,
+        # Some with a zone and some without cannot be compared.
+        [f"{each}T00:00:00" + "Z" * (each.day > 5) for each in days(30) if each.day != 9],
     ],
 )  # fmt: skip
 def test_these_dates_have_no_holes(dates: list[Any]) -> None:

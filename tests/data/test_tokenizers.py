@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from elman.data.tokenizers import (
     BigramTokenizer,
     BPETokenizer,
     CharTokenizer,
+    MembersTokenizer,
     SpacedTokenizer,
     Tokenizer,
     WordTokenizer,
@@ -130,6 +132,53 @@ def test_bpe_learns_merges_and_at_most_its_limit(monkeypatch: pytest.MonkeyPatch
     assert sum(map(len, taken)) == 90
     with pytest.raises(UserError, match="at least 257"):
         BPETokenizer.train([STORY], vocab_size=100)
+
+
+TRAINED = {(kind, end_mark): trained(kind, end_mark) for kind in Tokenizer.kinds for end_mark in (True, False)}
+for mark in (True, False):
+    TRAINED["names", mark] = MembersTokenizer.train([["New York", "is"]], end_mark=mark)
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("kind", sorted({kind for kind, _ in TRAINED}))
+@given(data=st.data(), end_mark=st.booleans())
+def test_what_each_id_adds_is_together_what_all_decode_to(kind: str, data: st.DataObject, end_mark: bool) -> None:
+    tokenizer = TRAINED[kind, end_mark]
+    ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
+    expected = decoded_at_once(tokenizer, ids)
+    assert tokenizer.decode(np.array(ids, tokenizer.dtype)) == expected
+    taken: list[int] = []
+    texts = tokenizer.decode_each(taken.append(i) or i for i in ids)  # type: ignore[func-returns-value]
+    shown = ""
+    for count in range(1, len(ids) + 1):
+        shown += next(texts)
+        assert len(taken) == count
+        held = len(decoded_at_once(tokenizer, ids[:count]).removeprefix(shown))
+        assert held <= (kind == "bpe")  # replacement characters for what is no whole character yet
+        assert expected.startswith(shown)
+    assert shown + "".join(texts) == expected
+
+
+def decoded_at_once(tokenizer: Tokenizer, ids: list[int]) -> str:
+    """By the tokenizer's definition: the names of all ids, then rules over the whole text."""
+    if isinstance(tokenizer, BPETokenizer):
+        return str(tokenizer._model.decode([i - tokenizer.offset for i in ids if i != tokenizer.end_id]))
+    unknown = word.UNKNOWN if isinstance(tokenizer, WordTokenizer) else "\N{REPLACEMENT CHARACTER}"
+    types = [*[""] * tokenizer.offset, *tokenizer.types]  # type: ignore[attr-defined]
+    if tokenizer.unknown_id is not None:
+        types[tokenizer.unknown_id] = unknown
+    names = [types[i] for i in ids if i != tokenizer.end_id]
+    if tokenizer.kind == "spaced":
+        return re.sub(r" ?\n ?", "\n", " ".join(names))
+    if tokenizer.kind != "word":
+        return (" " if "New York" in types else "").join(names)
+    text, quoted = "\n", False
+    for name in names:
+        closes = name in ("\n", *word.CLOSING, *word.TOGETHER) or (name == '"' and quoted)
+        opened = text.endswith((*word.OPENING, *word.TOGETHER)) or (text.endswith('"') and quoted)
+        text += name if closes or opened else f" {name}"
+        quoted = quoted != (name == '"') if name != "\n" else False
+    return text[1:]
 
 
 @pytest.mark.parametrize("kind", sorted(Tokenizer.kinds))

@@ -153,6 +153,7 @@ def test_eager_computes_the_same_to_the_accuracy_of_bfloat16(name: str) -> None:
     assert distance([plain], [expected]) > 3 * FLIPS, "the comparison would not see whether factors are rounded"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("amx" not in WAYS, reason="tiles have vectors of 64 bytes")
 def test_tiles_do_what_vectors_do(monkeypatch: pytest.MonkeyPatch) -> None:
     cell, x = elman.cells.LSTM(3, 65), torch.randn(3, 37, 3)

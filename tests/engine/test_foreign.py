@@ -56,8 +56,15 @@ def test_every_cell(name: str, dtype: torch.dtype, same: Same) -> None:
     same(cell, x, state, reverse=True, **options)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("dtype", "bias"),
+    [
+        (torch.float32, True),
+        (torch.float64, False),
+        pytest.param(torch.float32, False, marks=pytest.mark.slow),
+        pytest.param(torch.float64, True, marks=pytest.mark.slow),  # quick with lengths and resets in test_compiled.py
+    ],
+)
 @pytest.mark.parametrize("kind", [nn.RNNCell, nn.LSTMCell, nn.GRUCell])
-def test_pytorchs_cells(kind: Any, dtype: torch.dtype, same: Same) -> None:
-    same(kind(3, 7, dtype=dtype), torch.randn(5, 3, 3, dtype=dtype))
-    same(kind(3, 7, bias=False, dtype=dtype), torch.randn(5, 3, 3, dtype=dtype))
+def test_pytorchs_cells(kind: Any, dtype: torch.dtype, bias: bool, same: Same) -> None:
+    same(kind(3, 7, bias=bias, dtype=dtype), torch.randn(5, 3, 3, dtype=dtype))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from some_cells import some_quick
 from torch import Tensor, nn
 
 import elman
@@ -81,10 +80,20 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", some_quick(MAKERS, ["SCRN", "nn.LSTMCell"]))
+QUICK = [("SCRN", "cpu"), ("nn.LSTMCell", "eager")]
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        pytest.param(name, backend, marks=() if (name, backend) in QUICK else pytest.mark.slow)
+        for name in MAKERS
+        for backend in ("cpu", "eager")
+    ],
+)
 @given(run=runs())
 @settings(max_examples=12)
-def test_scan_is_the_loop_row_by_row(name: str, run: dict[str, Any]) -> None:
+def test_scan_is_the_loop_row_by_row(name: str, backend: str, run: dict[str, Any]) -> None:
     torch.manual_seed(run["seed"])
     cell = MAKERS[name]()
     time, batch = run["shape"]
@@ -108,6 +117,7 @@ def test_scan_is_the_loop_row_by_row(name: str, run: dict[str, Any]) -> None:
         reset_state=reset_state,
         reverse=run["reverse"],
         return_states=True,
+        backend=backend,
     )
     outputs, finals, every = row_by_row(
         step, x, state, run["lengths"], resets, zeros if reset_state is None else anew, run["reverse"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from elman.engine.evaluate import evaluate
-from elman.engine.trace import ROWS, Refused, trace
+from elman.engine.trace import ROWS, Refused, operator_name, trace
 
 
 def rows_of(*widths: int) -> Callable[[int], Sequence[Tensor]]:
@@ -50,3 +52,21 @@ def test_refused(fn: Any, reason: str) -> None:
 
 
 OUTSIDE = torch.randn(3)
+
+
+def normed(x: Tensor, w: Tensor) -> list[Tensor]:
+    z = F.linear(x, w, w[0])
+    z = F.layer_norm(z, z.shape[-1:])
+    return [z / z.std(-1, keepdim=True)]
+
+
+def test_what_an_operator_is_taken_apart_into_has_the_line_that_called_it() -> None:
+    graph = trace(normed, lambda rows: [torch.zeros(rows, 3), torch.zeros(3, 3)])
+    lines, first = inspect.getsourcelines(normed)
+    of_line = {f"{__file__}:{first + number}": line.strip() for number, line in enumerate(lines)}
+    found = {of_line[value.source]: operator_name(value) for value in graph.values}  # the last operator of each line
+    assert found == {
+        "z = F.linear(x, w, w[0])": "add",
+        "z = F.layer_norm(z, z.shape[-1:])": "mul",
+        "return [z / z.std(-1, keepdim=True)]": "div",
+    }

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
 from elman import Recurrent
-from elman.cells import GRU, LSTM, RNN, SCRN
+from elman.cells import GRU, LSTM, RNN, SCRN, MinimalRNN
 from elman.errors import UserError
 from elman.structure import leaves, map_leaves
 
@@ -51,6 +51,12 @@ def test_options_go_to_the_cells_that_have_them() -> None:
     assert [layer[0].nonlinearity for layer in stack.layers] == ["relu", "relu"]
     assert stack.layers[1][0].alpha == 0.5
     assert {layer[0].init for layer in stack.layers} == {"xavier"}
+
+
+def test_a_forget_bias_goes_to_the_cells_with_a_forget_gate() -> None:
+    stack = Recurrent(["lstm", "gru", MinimalRNN], 3, 4, forget_bias=2.0, bidirectional=True)
+    assert [[cell.forget_bias for cell in layer] for layer in stack.layers] == [[2.0] * 2, [None] * 2, [2.0] * 2]
+    assert all(sum(cell.forget_biases).eq(2).all() for k in (0, 2) for cell in stack.layers[k])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("merge", MERGED)
@@ -256,6 +262,11 @@ BAD: list[tuple[str, Any, str]] = [
         "option of another",
         lambda: Recurrent("gru", 3, 4, alpha=0.5),
         "no cell of this stack has an option 'alpha'; valid: activation",
+    ),
+    (
+        "no forget gate",
+        lambda: Recurrent(["gru", "rnn"], 3, 4, forget_bias=1.0),
+        "no cell of this stack has a forget gate, so forget_bias=1.0 has nothing to set",
     ),
     (
         "options of a function",

@@ -55,7 +55,7 @@ def test_spelling_is_read_wherever_a_word_stands() -> None:
 
 def test_it_equals_pytorch_step_by_step() -> None:
     model = net(pooling="last", bidirectional=True)
-    forward, backward = model.recurrent.layers[0]
+    forward, backward = model.reader.recurrent.layers[0]
     for ids, scores in zip(IDS, model(*padded(IDS, 0)), strict=True):
         final = []
         for cell, order in ((forward, ids), (backward, ids.flip(0))):
@@ -63,14 +63,14 @@ def test_it_equals_pytorch_step_by_step() -> None:
             other.load_state_dict(cell.state_dict())
             h = torch.zeros(1, 4, dtype=torch.float64)
             for token in order:
-                h = other(model.embedding(token)[None], h)
+                h = other(model.reader.embedding(token)[None], h)
             final.append(h)
         torch.testing.assert_close(scores, model.head(torch.cat(final, -1))[0], rtol=1e-12, atol=1e-12)
 
 
 def test_numbers_are_read_as_they_are() -> None:
     model = ClassifierNet(2, "rnn", 4, features=3, pooling="mean", dropout=0.5)
-    model.recurrent.dropout = 0.0
+    model.reader.recurrent.dropout = 0.0
     x = torch.randn(6, 2, 3)
     assert torch.equal(model.pooled(x), model.eval().pooled(x)), "dropout leaves numbers alone"
 
@@ -80,14 +80,14 @@ def test_word_dropout_reads_words_as_unknown() -> None:
     torch.manual_seed(0)
     dropped = torch.rand(5, 1) < 0.5
     torch.manual_seed(0)
-    vectors = model._vectors(IDS[0].unsqueeze(1), None)
-    expected = model.embedding.weight[IDS[0].unsqueeze(1).masked_fill(dropped, 0)]
+    vectors = model.reader.vectors(IDS[0].unsqueeze(1))
+    expected = model.reader.embedding.weight[IDS[0].unsqueeze(1).masked_fill(dropped, 0)]
     assert 0 < dropped.sum() < 5 and torch.equal(vectors, expected)
     zeroed = net(word_dropout=0.5).train()
     torch.manual_seed(0)
-    vectors = zeroed._vectors(IDS[0].unsqueeze(1), None)
+    vectors = zeroed.reader.vectors(IDS[0].unsqueeze(1))
     assert torch.equal(vectors == 0, dropped.unsqueeze(-1).expand_as(vectors))
-    assert torch.equal(zeroed.eval()._vectors(IDS[0], None), zeroed.embedding(IDS[0]))
+    assert torch.equal(zeroed.eval().reader.vectors(IDS[0]), zeroed.reader.embedding(IDS[0]))
 
 
 def test_dropout_acts_in_training_alone() -> None:

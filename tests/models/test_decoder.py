@@ -123,6 +123,18 @@ def test_without_attention_the_whole_is_read_at_every_step() -> None:
     assert (first[-1] - second[-1]).abs().max() > 1e-3
 
 
+def test_options_of_cells_go_to_the_part_that_has_such_cells() -> None:
+    net = Seq2SeqNet(5, V, ["scrn", "gru", "lstm"], 4, encoder_cell="minimalrnn", forget_bias=2.0, alpha=0.5)
+    encoder, lowest, upper = (part.layers for part in (net.encoder, net.decoder.lowest, net.decoder.upper))
+    assert [cell.forget_bias for cell in encoder[0]] == [2.0, 2.0]
+    assert (lowest[0][0].alpha, lowest[0][0].forget_bias) == (0.5, None)
+    assert [layer[0].forget_bias for layer in upper] == [None, 2.0]
+    with pytest.raises(UserError, match="no cell of this stack has an option 'alhpa'; did you mean 'alpha'"):
+        Seq2SeqNet(5, V, "gru", 4, encoder_cell="scrn", alhpa=0.5)
+    with pytest.raises(UserError, match=r"has a forget gate, so forget_bias=2\.0 has nothing to set"):
+        DecoderNet(V, ["gru", "rnn"], 4, forget_bias=2.0)
+
+
 def test_output_weights_start_as_asked() -> None:
     for tied in (False, True):
         assert abs(made(embedding_size=32, tied=tied, hidden_size=32).head.weight.std() - 0.2) < 0.03

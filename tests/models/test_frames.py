@@ -36,8 +36,8 @@ def test_the_classifier_reads_frames_through_it() -> None:
     other[2:, 1] = 99.0
     torch.testing.assert_close(net(other, lengths), scores)
     scores.sum().backward()
-    assert net.frames is not None and net.frames.first.weight.grad.abs().sum() > 0
-    assert net.recurrent.layers[0][0].input_size == 5
+    assert net.reader.frames is not None and net.reader.frames.first.weight.grad.abs().sum() > 0
+    assert net.reader.recurrent.layers[0][0].input_size == 5
 
 
 def test_mistakes_are_told() -> None:

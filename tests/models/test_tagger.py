@@ -78,7 +78,7 @@ def test_a_word_read_as_unknown_is_still_spelt() -> None:
 def test_frames_go_through_the_convolutional_net() -> None:
     net = TaggerNet(2, "rnn", 12, features=16, frames="cnn", frame_shape=(4, 4), frame_size=5)
     assert net(torch.randn(7, 2, 16)).shape == (7, 2, 2)
-    assert net.recurrent.layers[0][0].input_size == 5  # type: ignore[index]
+    assert net.reader.recurrent.layers[0][0].input_size == 5  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

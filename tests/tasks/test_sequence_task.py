@@ -179,6 +179,14 @@ def test_a_cell_that_cannot_run_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_options_of_cells_go_to_those_of_a_stack_that_take_them() -> None:
+    options: dict[str, Any] = {"cell_args": {"forget_bias": 2.0}, "hidden_size": 4}
+    net = built(SumNet, CellSettings(cell=("lstm", "gru"), **options), 3)
+    assert [layer[0].forget_bias for layer in net.recurrent.layers] == [2.0, None]  # type: ignore[index]
+    with pytest.raises(UserError, match=r"no cell of this stack has a forget gate, so forget_bias=2\.0 has nothing to"):
+        built(SumNet, CellSettings(cell="gru", **options), 3)
+
+
 def test_a_batch_moves_as_a_whole() -> None:
     class Pair(NamedTuple):
         x: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,30 @@ def test_the_judge_decides_and_ends_the_run(tmp_path: Path) -> None:
     result, _ = trained(tmp_path / "b", judge=judge, patience=1)
     assert (result.stopped_by, result.steps, result.best_step) == ("patience", 3, 2)
     assert "nothing better in as many evaluations as patience allows" in result.sentence
+
+
+def test_what_is_infinite_for_a_while_ends_nothing(tmp_path: Path) -> None:
+    model = nn.Linear(1, 1)
+    losses = iter([math.inf, 5.0, *[2.0] * 20])
+
+    def backward(batch: int) -> torch.Tensor:
+        loss = model(torch.ones(1)).square().sum()
+        loss.backward()
+        return loss
+
+    settings = TrainSettings(steps=100)
+    result = train(
+        model,
+        Ones(1),
+        backward,
+        lambda: {"loss": next(losses)},
+        settings,
+        tmp_path,
+        tokens=lambda batch: 1,
+        silent=True,
+    )
+    assert (result.stopped_by, result.best_metrics) == ("steps", {"loss": 2.0})
+    assert [r["valid_loss"] for r in read_metrics(tmp_path / "metrics.jsonl")][:3] == [None, 5.0, 2.0]
 
 
 def test_what_is_counted_and_measured_is_shown(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from toy_training import SCRIPT, environment, toy_run, wait_for_checkpoint
 
 from elman.errors import UserError
-from elman.training import RunFolder, TrainSettings, read_checkpoint, read_metrics, train
+from elman.training import RunFolder, TrainSettings, draw_curves, read_checkpoint, read_metrics, train
 from elman.training.interrupt import Interrupt
 
 SETTINGS: dict[str, Any] = {
@@ -63,7 +63,8 @@ def start(folder: Path, *pairs: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_record_and_the_result(tmp_path: Path) -> None:
+def test_the_record_and_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.training.loop.draw_curves", draw_curves)
     settings = TrainSettings(steps=25, evaluate_every=10, learning_rate=0.02)
     result, net = toy_run(tmp_path, settings)
     records = read_metrics(tmp_path / "metrics.jsonl")
@@ -134,6 +135,38 @@ def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:
     _, often = toy_run(tmp_path / "often", TrainSettings(steps=20, evaluate_every=1))
     _, never = toy_run(tmp_path / "never", TrainSettings(steps=20, evaluate_every=100))
     assert torch.equal(often.recur.weight, never.recur.weight)
+
+
+def test_short_epochs_are_looked_at_more_often_which_changes_nothing(tmp_path: Path) -> None:
+    options = {"steps": 130, "learning_rate": 0.02, "schedule": "plateau", "decay_patience": 1}
+    looked, _ = toy_run(tmp_path / "looked", TrainSettings(**options))
+    plain, _ = toy_run(tmp_path / "plain", TrainSettings(**options, evaluate_every=100))
+    (weights, tensors, records), (expected, others, few) = end(tmp_path / "looked"), end(tmp_path / "plain")
+    assert [r["step"] for r in records] == [*range(10, 101, 10), 120, 130]
+    assert [r["step"] for r in few] == [100, 130]
+    assert [{**r, "train_loss": 0, "train_perplexity": 0, "gradient_norm": 0} for r in records if r["step"] == 100] == [
+        {**few[0], "train_loss": 0, "train_perplexity": 0, "gradient_norm": 0}
+    ]
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    assert all(torch.equal(tensors[name], value) for name, value in others.items())
+    assert (looked.best_step, looked.best_metrics) == (plain.best_step, plain.best_metrics)
+    assert RunFolder(tmp_path / "looked").steps() == RunFolder(tmp_path / "plain").steps()
+
+
+def test_patience_does_not_count_looks(tmp_path: Path) -> None:
+    settings = TrainSettings(steps=400, patience=1, learning_rate=1e-30, clip=1e-30)
+    result, _ = toy_run(tmp_path, settings)
+    assert (result.stopped_by, result.steps, result.best_step) == ("patience", 200, 100)
+
+
+def test_a_run_that_is_looked_at_resumes_the_same(tmp_path: Path) -> None:
+    settings = TrainSettings(steps=47, checkpoint_every=5, keep=99)
+    toy_run(tmp_path / "one", settings)
+    assert len(RunFolder(tmp_path / "one").steps()) == 11, "a look is no reason to leave a checkpoint out"
+    toy_run(tmp_path / "two", settings)
+    for step in ("00000030", "00000015"):
+        toy_run(tmp_path / "two", settings, resume=f"step-{step}")
+        assert_same_end(tmp_path / "one", tmp_path / "two")
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:

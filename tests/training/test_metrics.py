@@ -4,6 +4,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -44,6 +45,18 @@ def test_the_picture_shows_perplexity_or_loss(tmp_path: Path) -> None:
     draw_curves([], tmp_path / "c.png")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
     assert not (tmp_path / "c.png").exists()
+
+
+def test_the_picture_marks_the_step_that_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr("elman.training.curves.save_figure", lambda figure, path: figures.append(figure))
+    records = [
+        {"step": s, "train_loss": 1.0, "valid_loss": valid} for s, valid in ((10, 0.25), (100, 0.5), (110, 0.75))
+    ]
+    draw_curves(records, tmp_path / "a.png")
+    draw_curves(records, tmp_path / "b.png", best_step=100)
+    said = ["best: valid loss 0.25 at step 10", "kept: valid loss 0.5 at step 100"]
+    assert [figure.axes[0].get_title(loc="left") for figure in figures] == said
 
 
 RECORD = {"step": 7, "epoch": 0.5, "train_perplexity": 9.0, "valid_perplexity": 8.5, "tokens_per_second": 1234.5}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, fields
 
 import pytest
@@ -45,6 +46,17 @@ def test_the_budget_is_the_smallest_of_all_that_is_given() -> None:
     assert TrainSettings(steps=70, epochs=0.3).step_limit(10) == 3
     assert TrainSettings(epochs=0.31).step_limit(10) == 4
     assert TrainSettings(minutes=1.0).step_limit(10) is None
+
+
+@pytest.mark.parametrize("windows", [1, 10, 11, 37, 50, 51, 100, 700])
+def test_looks_are_few_and_no_nearer_than_an_epoch(windows: int) -> None:
+    settings = TrainSettings()
+    looks = [step for step in range(1, 2000) if settings.looks(step, windows)]
+    extra = [step for step in looks if step % settings.evaluation_interval(windows)]
+    assert bool(extra) == (windows <= 50) and len(extra) <= 16
+    gaps = [b - a for a, b in itertools.pairwise([0, *looks])]
+    assert all(gap >= max(windows, step / 10) for gap, step in zip(gaps, looks, strict=True))
+    assert not any(TrainSettings(evaluate_every=200).looks(step, windows) for step in range(300))
 
 
 def test_types_of_other_settings_can_be_checked_too() -> None:

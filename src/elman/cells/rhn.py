@@ -65,6 +65,10 @@ class RHN(Cell):
                 if name.rpartition(".")[2].startswith("bias"):
                     bias.chunk(2)[1].fill_(0.0 if name == "bias_hh" else self.transform_bias)
 
+    @property
+    def recurrent_weights(self) -> tuple[Tensor, ...]:
+        return self.weight_hh, *(layer.weight for layer in self.deeper)  # type: ignore[arg-type]
+
     def step(self, x: Gated, s: Tensor) -> Tensor:
         z = x + self.recur(s)
         s = _highway(z.h, z.t, s)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from ..errors import UserError
 from ..tasks.language_model.estimator import TOP, LanguageModel
 from ..tasks.registry import find_job, job_of
+from ..tasks.tag.estimator import Tagger
 from ..tasks.writing.estimator import WritingEstimator
 from .options import parse
 
@@ -24,6 +25,7 @@ class Predict:
       elman predict runs/classify-gru-1 new.csv --json
       elman predict runs/classify-gru-1 - < lines.txt
       elman predict runs/tag-lstm-1 "the old king slept"
+      elman predict runs/tag-lstm-1 new.conllu --conll > tagged.tsv
       elman predict runs/lm-lstm-1 "let's meet for __"
       elman predict runs/caption-gru-1 French --top 5
       elman predict runs/forecast-gru-1 newest.csv
@@ -46,6 +48,9 @@ class Predict:
     json: bool = False
     """Print one JSON object an example."""
 
+    conll: bool = False
+    """Of a model that tags words: print a token, a tab and its tag a line, and an empty line after every sentence."""
+
     beam: int | None = None
     """Of a model that writes texts: how many hypotheses are kept at each step; as trained unless given."""
 
@@ -59,6 +64,8 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"top is {command.top}; expected a whole number of at least 1")
     kind = find_job(job_of(command.run)).load()
     model = kind.load(command.run, command.checkpoint)
+    if command.conll:
+        _require_tags(command, model)
     sources, top = list(command.sources), command.top or (TOP if isinstance(model, LanguageModel) else 1)
     if command.beam is None and command.attention_map is None:
         found = model.predictions(sources, top)
@@ -69,5 +76,16 @@ def run(arguments: list[str]) -> int:
     else:
         raise UserError(f"{command.run} writes no texts; beam and attention_map are for those that do, leave them out")
     for record, line in found:
-        print(json.dumps(record, ensure_ascii=False) if command.json else line, flush=True)
+        if command.json:
+            line = json.dumps(record, ensure_ascii=False)
+        elif command.conll:
+            line = "".join(f"{token}\t{tag}\n" for token, tag in zip(record["tokens"], record["tags"], strict=True))
+        print(line, flush=True)
     return 0
+
+
+def _require_tags(command: Predict, model: Any) -> None:
+    if not isinstance(model, Tagger) or model.encoder_.kind != "tokens":
+        raise UserError(f"{command.run} tags no words; conll is for models that do, use json (--json) instead")
+    if command.json or command.top not in (None, 1):
+        raise UserError("conll prints tokens, each with its one tag; leave json and top out, or leave conll out")

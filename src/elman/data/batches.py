@@ -18,6 +18,7 @@ Rows = NDArray[np.int64]
 POOL = (
     50  # batches whose examples are sorted by length together: little padding, and still different company each epoch
 )
+LONG, FAR = 1_000, 20  # steps, and times the median, above which a sequence is far longer than the others
 
 
 class Batches(Iterator[BatchT], Generic[BatchT]):
@@ -100,6 +101,19 @@ def by_length(lengths: Sequence[int] | NDArray[Any], batch_size: int) -> Iterato
     [[1, 2], [0]]
     """
     yield from _cut(np.argsort(np.asarray(lengths, np.int64), kind="stable"), batch_size)
+
+
+def far_longer(lengths: Sequence[int] | NDArray[Any]) -> Rows:
+    """The numbers of the sequences of over 1,000 steps and 20 times the median, which slow a batch, longest first.
+
+    >>> far_longer([30, 41_020, 25, 2_000, 600]).tolist(), far_longer([1_500, 40_000]).tolist()
+    ([1], [])
+    >>> far_longer([30, 41_020, 25, 2_000, 60]).tolist()
+    [1, 3]
+    """
+    lengths = np.asarray(lengths, np.int64)
+    longest = np.argsort(-lengths, kind="stable")
+    return longest[lengths[longest] > max(LONG, FAR * float(np.median(lengths)))]
 
 
 def pad(sequences: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:

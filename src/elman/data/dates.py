@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -15,15 +15,17 @@ FORMATS = (
     "%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m", "%Y%m%d", "%b %d %Y", "%b-%d-%Y",
     "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y",
 )  # fmt: skip
+# What stands behind a time of day: a time zone, before it zeros of a second.
+ZONE = re.compile(r"(?<=:\d\d)(?:\.0+)?\s?(?:Z|UTC|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)$")
 DAY = 86_400
 MOST_GAPS = 0.1  # of all steps; shops that close one day a week have a sixth
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is a date in one of the forms that are known.
+    """Whether a text is a date in one of the forms that are known; a time may have a time zone behind it.
 
-    >>> is_date("2020-01-31"), is_date("3/31/2020"), is_date("2020-02-31")
-    (True, True, False)
+    >>> is_date("2020-01-31"), is_date("3/31/2020"), is_date("2020-01-31T12:00:00+02:00"), is_date("2020-02-31")
+    (True, True, True, False)
     """
     return any(_times([text], form) for form in FORMATS)
 
@@ -31,12 +33,16 @@ def is_date(text: str) -> bool:
 def moments(dates: Sequence[str]) -> list[int] | list[datetime] | None:
     """What dates say: whole numbers (years), or times; None where they are neither, or can be read in two ways.
 
+    Of 3/4/2020 all dates together say whether that is in March or in April: one day above 12 decides, else the reading
+    in which more steps are alike, if most are. Times with time zones are instants, however many zones there are.
+
     >>> moments(["1999", "2000"]), moments(["2020-01"]), moments(["1/2/2020"]), moments(["soon"])
     ([1999, 2000], [datetime.datetime(2020, 1, 1, 0, 0)], None, None)
+    >>> [time.month for time in moments(["1/11/2020", "1/12/2020", "1/1/2021"])]
+    [11, 12, 1]
     """
-    if all(_is_whole(each) and len(each) < 8 for each in dates):
-        return [int(each) for each in dates]
-    return next(iter(_readings(dates).values()), None)
+    found = _read(dates)
+    return found and found[1]
 
 
 def absent(dates: Sequence[str]) -> dict[int, list[str]]:
@@ -52,9 +58,10 @@ def absent(dates: Sequence[str]) -> dict[int, list[str]]:
     >>> absent(["2020", "2021", "2023"])
     {}
     """
-    when = moments(dates)
-    if not when or len(when) < 2:
+    found = _read(dates)
+    if not found or len(dates) < 2:
         return {}
+    form, when = found
     places, back = _grid(when)
     steps = [b - a for a, b in pairwise(places)]
     step = _commonest(steps)
@@ -64,35 +71,32 @@ def absent(dates: Sequence[str]) -> dict[int, list[str]]:
     if sum(size - 1 for _, size in gaps) > len(dates):
         return {}
     lacking = {row: [back(places[row - 1] + k * step) for k in range(1, size)] for row, size in gaps}
-    if isinstance(when[0], int):
-        return {row: [str(each) for each in some] for row, some in lacking.items()}
-    times: list[Any] = list(when)
-    if _has_hours(times, [each for some in lacking.values() for each in some]):
+    if form and _has_hours(when, [each for some in lacking.values() for each in some]):
         return {}
-    form = next(iter(_readings(dates)))
-    return {row: [_written(each, form, dates) for each in some] for row, some in lacking.items()}
+    return {row: [_written(each, form, dates, row - 1) for each in some] for row, some in lacking.items()}
 
 
 def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
     """The ``count`` labels that follow ``dates``: regular dates and whole numbers go on, others become +1, +2, ...
 
     Of gaps between dates the commonest counts, so that a missing weekend does no harm. Dates that are the last of
-    their months stay so; others keep their day, or the month's last where it is shorter.
+    their months stay so; others keep their day, or the month's last where it is shorter. A time zone stays that of the
+    last date.
 
     >>> dates_after(["2020-11-01", "2020-12-01"], 2), dates_after(["1999", "2000"], 1), dates_after(None, 2)
     (['2021-01-01', '2021-02-01'], ['2001'], ['+1', '+2'])
     >>> dates_after(["2020-11-30", "2020-12-31"], 2)
     ['2021-01-31', '2021-02-28']
     """
-    recent = list(dates or [])[-100:]
-    when = moments(recent) if len(recent) > 1 else None
-    if not when:
+    dates = list(dates or [])
+    recent = dates[-100:]
+    found = _read(recent, dates) if len(recent) > 1 else None
+    if not found:
         return [f"+{k}" for k in range(1, count + 1)]
+    form, when = found
     places, back = _grid(when)
     step = _commonest([b - a for a, b in pairwise(places)])
-    following = [back(places[-1] + k * step) for k in range(1, count + 1)]
-    form = None if isinstance(when[0], int) else next(iter(_readings(recent)))
-    return [_written(each, form, recent) if form else str(each) for each in following]
+    return [_written(back(places[-1] + k * step), form, recent, -1) for k in range(1, count + 1)]
 
 
 def _grid(when: Sequence[Any]) -> tuple[list[int], Callable[[int], Any]]:
@@ -102,9 +106,12 @@ def _grid(when: Sequence[Any]) -> tuple[list[int], Callable[[int], Any]]:
     """
     if isinstance(when[0], int):
         return list(when), lambda place: place
+    one_time = len({each.time() for each in when}) == 1
+    if one_time:
+        # By the clock on the wall: where summer time begins or ends a day is a step like the others.
+        when = [each.replace(tzinfo=None) for each in when]
     months = [12 * each.year + each.month - 1 for each in when]
     day = 31 if all(each == _on_day(each, 31) for each in when) else max(each.day for each in when)
-    one_time = len({each.time() for each in when}) == 1
     if (
         one_time
         and _commonest([b - a for a, b in pairwise(months)])
@@ -134,17 +141,49 @@ def _is_leap_day(time: datetime) -> bool:
     return (time.month, time.day) == (2, 29) or time.timetuple().tm_yday == 366
 
 
-def _readings(dates: Sequence[str]) -> dict[str, list[datetime]]:
-    """What dates say by form; nothing where two forms say different things: 3/4/2020 is in March or in April."""
+def _read(dates: Sequence[str], column: Sequence[str] = ()) -> tuple[str | None, list[Any]] | None:
+    """The form of dates, None of whole numbers, and what they say; ``column`` are all dates, where these are the last.
+
+    None where no form fits all, or two forms say different things and the column does not decide.
+    """
+    if all(_is_whole(each) and len(each) < 8 for each in dates):
+        return None, [int(each) for each in dates]
     found = {form: times for form in FORMATS if (times := _times(dates, form))}
-    return found if len({tuple(times) for times in found.values()}) == 1 else {}
+    if len({tuple(times) for times in found.values()}) > 1:
+        readings = {form: times for form in found if (times := _times(column or dates, form))}
+        likely = next(iter(readings)) if len(readings) == 1 else _likeliest(readings)
+        return None if likely is None else (likely, found[likely])
+    return next(iter(found.items()), None)
+
+
+def _likeliest(readings: Mapping[str, Sequence[datetime]]) -> str | None:
+    """The form in which most steps are alike, and before all the times are in order; None where two are as good."""
+    ranks = {}
+    for form, times in readings.items():
+        places = _grid(times)[0] if len(times) > 1 else []
+        steps = [b - a for a, b in pairwise(places) if a != b]
+        alike = steps.count(_commonest(steps)) if steps else 0
+        if alike > max(1, len(steps) / 2):
+            ranks[form] = min(steps) < 0, len(steps) - alike
+    best = [form for form, rank in ranks.items() if rank == min(ranks.values())]
+    return best[0] if len(best) == 1 else None
 
 
 def _times(dates: Sequence[str], form: str) -> list[datetime] | None:
     try:
-        return [datetime.strptime(each, form) for each in dates]
+        times = [_time(each, form) for each in dates]
     except ValueError:
         return None
+    return times if len({time.tzinfo is None for time in times}) == 1 else None
+
+
+def _time(text: str, form: str) -> datetime:
+    zone = ZONE.search(text)
+    if not zone:
+        return datetime.strptime(text, form)
+    offset = timedelta(hours=int(zone["hours"] or 0), minutes=int(zone["minutes"] or 0))
+    there = timezone(-offset if zone["sign"] == "-" else offset)
+    return datetime.strptime(text[: zone.start()], form).replace(tzinfo=there)
 
 
 def _on_day(time: datetime, day: int) -> datetime:
@@ -152,11 +191,16 @@ def _on_day(time: datetime, day: int) -> datetime:
     return time.replace(day=min(day, monthrange(time.year, time.month)[1]))
 
 
-def _written(time: datetime, form: str, like: Sequence[str]) -> str:
-    """A time in a form, without zeros where those like it have none: "Jan 1 2000", "1/1/2000"."""
-    text = time.strftime(form)
+def _written(moment: Any, form: str | None, like: Sequence[str], row: int) -> str:
+    """A moment in a form, in the time zone of that row, without zeros where those like it have none: "Jan 1 2000"."""
+    if form is None:
+        return str(moment)
+    zone = ZONE.search(like[row])
+    if moment.tzinfo:
+        moment = moment.astimezone(_time(like[row], form).tzinfo)
+    text = moment.strftime(form)
     bare = form[:2] in ("%b", "%m", "%d") and not any(re.search(r"\b0\d", each) for each in like)
-    return re.sub(r"\b0(?=\d)", "", text) if bare else text
+    return (re.sub(r"\b0(?=\d)", "", text) if bare else text) + (zone[0] if zone else "")
 
 
 def _is_whole(text: str) -> bool:

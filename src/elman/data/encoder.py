@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
@@ -22,6 +23,7 @@ from .tokenizers.word import WordTokenizer
 class Encoder:
     """Texts and tokens to ids (T_i,) by a tokenizer, numbers (T_i, F) scaled; at most ``max_length`` steps of each.
 
+    With ``centre_each`` every feature of an example loses its mean over that example's steps before it is scaled.
     Images are read step by step as ``image`` says. ``shape`` has the axes of a step of numbers, as ``Sequences`` does.
 
     >>> from elman.data import as_sequences
@@ -35,6 +37,7 @@ class Encoder:
     tokenizer: Tokenizer | None = None
     lowercase: bool = False
     features: int = 0
+    centre_each: bool = False
     scaling: Scaling | None = None
     max_length: int | None = None
     image: ImageReading | None = None
@@ -48,6 +51,7 @@ class Encoder:
         tokens: str = "word",
         lowercase: bool = False,
         standardise: bool = True,
+        centre_each: bool = False,
         max_length: int | None = None,
         read_as: ReadAs | None = None,
         patch: int = 7,
@@ -59,8 +63,8 @@ class Encoder:
         ``tokens`` is what a token of a text is: "word", "char" or "bpe"; the members of token lists stay as they are.
         ``read_as``, ``patch`` and ``stride`` are for images, see ``ImageReading``. Images and frames have one mean and
         deviation for all their points, other numbers one a feature.
-        Options of the tokenizer that are None take its own defaults. `UserError` for an option the tokenizer lacks, and
-        for images expected where there are none.
+        Options of the tokenizer that are None take its own defaults. `UserError` for an option the tokenizer lacks, for
+        images expected where there are none, and for ``centre_each`` where there are no numbers over time.
         """
         given = {option: value for option, value in tokenizer_options.items() if value is not None}
         if sequences.kind == "numbers":
@@ -68,14 +72,18 @@ class Encoder:
                 if value:
                     raise UserError(f"{option} is for texts, but the examples are numbers; leave it out")
             image = ImageReading.of(read_as, sequences.shape, patch, stride) if read_as else None
+            if centre_each and read_as:
+                raise UserError(f"centre_each takes means over time, read_as={read_as!r} reads images; choose one")
             scaling = None
             if standardise:
                 points = image is not None or len(sequences.shape) > 1
-                scaling = Scaling.learned([item.reshape(-1, 1) if points else item for item in sequences.items])
+                items = [_centred(item[:max_length]) if centre_each else item for item in sequences.items]
+                scaling = Scaling.learned([item.reshape(-1, 1) if points else item for item in items])
             features = image.features if image else int(sequences.items[0].shape[1])
             return cls(
                 "numbers",
                 features=features,
+                centre_each=centre_each,
                 scaling=scaling,
                 max_length=max_length,
                 image=image,
@@ -83,6 +91,8 @@ class Encoder:
             )
         if read_as:
             raise UserError(f"read_as={read_as!r} reads images, but the examples are {sequences.kind}; leave it out")
+        if centre_each:
+            raise UserError(f"centre_each is for numbers, but the examples are {sequences.kind}; leave it out")
         # A character never seen must have an id too, so characters are read as members of the text.
         name = tokens if sequences.kind == "texts" and tokens != "char" else "members"
         kind = tokenizer_kind(name)
@@ -106,8 +116,9 @@ class Encoder:
         if self.tokenizer is None:
             self._check(sequences)
             read = self.image or _same
+            centre = _centred if self.centre_each else _same
             scale = self.scaling or _same
-            return [scale(read(item)[: self.max_length]) for item in sequences.items]
+            return [scale(centre(read(item)[: self.max_length])) for item in sequences.items]
         lower = _lowered if self.lowercase else _same
         return [self.tokenizer.encode(lower(item))[: self.max_length] for item in sequences.items]
 
@@ -144,6 +155,7 @@ class Encoder:
             "lowercase": self.lowercase,
             "max_length": self.max_length,
             "features": self.features,
+            "centre_each": self.centre_each,
             "tokenizer": self.tokenizer and self.tokenizer.document(),
             "scaling": self.scaling and {"mean": list(self.scaling.mean), "deviation": list(self.scaling.deviation)},
             "image": self.image and dataclasses.asdict(self.image),
@@ -161,6 +173,7 @@ class Encoder:
                 tokenizer and Tokenizer.from_document(tokenizer, f"the tokenizer in {origin}"),
                 document["lowercase"],
                 document["features"],
+                document["centre_each"],
                 scaling and Scaling(tuple(scaling["mean"]), tuple(scaling["deviation"])),
                 document["max_length"],
                 image and ImageReading(**{**image, "row": tuple(image["row"])}),
@@ -172,6 +185,11 @@ class Encoder:
 
 def _same(item: Any) -> Any:
     return item
+
+
+def _centred(item: NDArray[Any]) -> NDArray[Any]:
+    """Steps (T, ...) without their mean; an example without steps has none."""
+    return item - item.mean(0, dtype=np.float64).astype(np.float32) if len(item) else item
 
 
 def _lowered(item: Any) -> Any:

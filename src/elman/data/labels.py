@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from .batches import Rows
+from .table import is_number
 
 Label = str | int | float | bool
 Place = Callable[[int], str]
@@ -17,6 +19,8 @@ Place = Callable[[int], str]
 
 class Labels:
     """The labels there are, sorted; text, whole numbers or truth values.
+
+    Where all are numbers, as in a column of a file, "1.0" is the label "1"; beside other texts it is one of its own.
 
     >>> labels = Labels.learned(["ham", "spam", "ham"])
     >>> labels.names, labels.encode(["spam"]).tolist()
@@ -30,14 +34,20 @@ class Labels:
     def __init__(self, names: Sequence[Label]) -> None:
         self.names = tuple(names)
         self._numbers = {name: number for number, name in enumerate(names)}
-        texts = Counter(map(str, names))
-        self._by_text = {str(name): number for number, name in enumerate(names) if texts[str(name)] == 1}
+        self._spelt = _spelling(names)
+        texts = Counter(map(self._spelt, names))
+        self._by_text = {
+            self._spelt(name): number for number, name in enumerate(names) if texts[self._spelt(name)] == 1
+        }
 
     @classmethod
     def learned(cls, y: Iterable[Any], place: Place | None = None) -> Labels:
         """The labels of training; `UserError` for one that is missing, and where all are the same."""
         found = {plain_label(value, number, place) for number, value in enumerate(y)}
-        names = sorted(found, key=lambda name: (isinstance(name, str), name))
+        spelt = _spelling(found)
+        # Of texts that spell one number the shortest stays.
+        one_each = {(isinstance(name, str), spelt(name)): name for name in sorted(found, key=_length, reverse=True)}
+        names = sorted(one_each.values(), key=lambda name: (isinstance(name, str), name))
         if len(names) < 2:
             raise UserError(f"all examples have the label {names[0]!r}; expected at least two different ones")
         return cls(names)
@@ -54,7 +64,7 @@ class Labels:
         >>> labels.find(2), labels.find("2"), labels.find("two")
         (1, 1, None)
         """
-        return self._numbers.get(label, self._by_text.get(str(label)))
+        return self._numbers.get(label, self._by_text.get(self._spelt(label)))
 
     def own(self, label: Label) -> Label:
         """The label as training had it, see ``find``; one that it did not have stays as it is."""
@@ -89,7 +99,25 @@ def plain_label(value: Any, row: int, place: Place | None = None) -> Label:
         raise UserError(f"{_at(row, place)}: {value!r} is no label; expected a text or a number")
     if isinstance(value, float) and not value.is_integer():
         raise UserError(f"{_at(row, place)}: {value!r} is no label but a measure; expected a text or a whole number")
-    return value
+    return int(value) if isinstance(value, float) else value
+
+
+def _spelling(labels: Iterable[Label]) -> Callable[[Label], str]:
+    """How labels are told apart: by their text; whole numbers without zeros behind the point where all are numbers."""
+    return _whole if all(is_number(str(label)) for label in labels) else str
+
+
+def _whole(label: Label) -> str:
+    """A label's text without zeros behind the point of a whole number.
+
+    >>> _whole("1.00"), _whole("1.50"), _whole("1.")
+    ('1', '1.50', '1')
+    """
+    return re.sub(r"(?<=\d)\.0*$", "", str(label))
+
+
+def _length(label: Label) -> int:
+    return len(str(label))
 
 
 def _at(row: int, place: Place | None) -> str:

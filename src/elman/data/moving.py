@@ -47,11 +47,11 @@ def moving_digits(
         hidden: share of the digit's square that the bar covers, 0 or more and below 1.
         noise: deviation of the noise, where 1 is the range from black to white.
         changing: once in every clip, between the end of its first quarter and the first frame of its last, the digit
-            becomes an image drawn anew, which may be the same one, and labels are one a frame; else one a clip.
+            becomes another image, which may be of the same label, and labels are one a frame; else one a clip.
         seed: where the random numbers start.
 
-    Raises ``UserError`` for images that are not (N, h, w) uint8 or larger than a frame, labels that are not one an
-    image, and shares out of range.
+    Raises ``UserError`` for images that are not (N, h, w) uint8 or larger than a frame, none at all, or all alike where
+    they are to change, labels that are not one an image, and shares out of range.
 
     >>> glyphs = np.full((2, 6, 6), 255, np.uint8)
     >>> clips = moving_digits(glyphs, np.array([3, 5]), 4, steps=8, size=10, hidden=0.0, noise=0.0)
@@ -60,6 +60,8 @@ def moving_digits(
     """
     images, labels = np.asarray(images), np.asarray(labels)
     _check(images, labels, count, steps, size, hidden)
+    if changing and (images == images[0]).all():
+        raise UserError("all images are the same; expected another one to change to, or leave changing out")
     draw = np.random.default_rng(seed)
     side = np.array(images.shape[1:])
     frames = np.empty((count, steps, size, size), np.uint8)
@@ -67,7 +69,8 @@ def moving_digits(
     for clip in range(count):
         which = np.full(steps, draw.integers(len(images)))
         if changing:
-            which[draw.integers(steps // 4, steps - steps // 4 + 1) :] = draw.integers(len(images))
+            other = _another(draw, images, which[0])
+            which[draw.integers(steps // 4, steps - steps // 4 + 1) :] = other
         corners = _path(draw, size - side, steps, speed)
         for step, (number, corner) in enumerate(zip(which, corners, strict=True)):
             canvas = np.zeros((size, size))
@@ -77,6 +80,14 @@ def moving_digits(
             frames[clip, step] = canvas.clip(0, 255).round()
         said[clip] = labels[which]
     return Clips(frames, said if changing else said[:, 0])
+
+
+def _another(draw: np.random.Generator, images: NDArray[np.uint8], number: int) -> int:
+    """The number of an image that does not look as that one does."""
+    while True:
+        other = int(draw.integers(len(images)))
+        if (images[other] != images[number]).any():
+            return other
 
 
 def _path(draw: np.random.Generator, room: NDArray[Any], steps: int, speed: float) -> NDArray[np.int64]:
@@ -100,6 +111,8 @@ def _barred(draw: np.random.Generator, image: NDArray[np.uint8], hidden: float) 
 def _check(images: NDArray[Any], labels: NDArray[Any], count: int, steps: int, size: int, hidden: float) -> None:
     if images.ndim != 3 or images.dtype != np.uint8:
         raise UserError(f"images are {images.dtype} {images.shape}; expected uint8 (N, height, width)")
+    if not len(images):
+        raise UserError("there are no images; give at least one")
     if labels.shape != (len(images),):
         raise UserError(f"labels are {labels.shape} for {len(images)} images; expected one for each")
     if max(images.shape[1:]) > size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +103,9 @@ def as_series(
         past: covariates whose future is not known.
         known: covariates whose future is known, such as holidays.
         dates: the column of dates; found by its name or its first value that is not missing unless given. Where it can
-            be read, dates must come one after the other; columns such as "hour" may be needed to tell them apart.
+            be read, dates must come one after the other; columns such as "hour" may be needed to tell them apart. Where
+            all are such as 01/02/2020 they are read by the days above 12 or the likeness of their steps; where neither
+            tells days from months, they are not checked.
         where: "column=value": only these rows, such as those of one shop.
 
     Raises ``UserError`` for no such file or column, for what is no number, naming row and column, and for a date that
@@ -322,7 +325,7 @@ def _cells(array: np.ndarray) -> np.ndarray | list[str]:
 
 def _labels(dates: Iterable[Any]) -> list[str]:
     """Dates as text, without the time where all are of midnight."""
-    texts = [str(date).replace("T", " ") for date in dates]
+    texts = [re.sub(r"(?<=\d)T(?=\d)", " ", str(date)) for date in dates]
     midnight = " 00:00:00"
     return [text.removesuffix(midnight) for text in texts] if all(midnight in text for text in texts) else texts
 

@@ -24,6 +24,7 @@ _HELPERS = (
     _TORCH,
     str(_ELMAN / "cell.py"),
     str(_ELMAN / "activations.py"),
+    str(_ELMAN / "engine" / "decompositions.py"),
     str(contextlib.__file__),
     "<eval_with_key>",
     "<string>",
@@ -71,10 +72,11 @@ def _place(frames: Iterable[tuple[str, int]]) -> str:
     """The innermost line of a step's own code; of PyTorch's cells where the step is one of these."""
     of_torch = UNKNOWN
     for file, line in frames:
-        if file.startswith(_ENGINE):  # which called the step
+        if file.startswith(_HELPERS):
+            if of_torch is UNKNOWN and file.startswith(_MODULES) and not file.endswith("module.py"):
+                of_torch = f"{file}:{line}"
+        elif file.startswith(_ENGINE):  # which called the step
             break
-        if not file.startswith(_HELPERS):
+        else:
             return f"{file}:{line}"
-        if of_torch is UNKNOWN and file.startswith(_MODULES) and not file.endswith("module.py"):
-            of_torch = f"{file}:{line}"
     return of_torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +30,15 @@ _MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def place_of(cell_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of cells those that say where a module is, for the layers around them.
+
+    >>> place_of({"dtype": torch.float64, "forget_bias": 1.0})
+    {'dtype': torch.float64}
+    """
+    return {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+
+
 class Recurrent(nn.Module):
     """A stack of recurrent layers of any cells, one or both directions each.
 
@@ -53,7 +62,7 @@ class Recurrent(nn.Module):
         initial_state: "zeros", "trained" (one vector a state, learned), or the sigma of noise (truncated normal) drawn
             whenever a sequence starts without a state.
         init: how parameters start, see ``elman.Cell``.
-        **cell_options: options of the cells, and ``bias``, ``device``, ``dtype``.
+        **cell_options: options of the cells, and ``bias``, ``device``, ``dtype``; each goes to the cells that have it.
 
     Raises ``UserError`` for contradictory sizes, an unknown cell or option.
 
@@ -83,7 +92,7 @@ class Recurrent(nn.Module):
     ) -> None:
         _check_merge(merge)
         makers, sizes = _per_layer(cell, hidden_size, num_layers)
-        _check_options(makers, cell_options)
+        check_options(makers, cell_options)
         layers: list[tuple[nn.Module, ...]] = []
         cell_options = {**cell_options, "init": init}
         for maker, size in zip(makers, sizes, strict=True):
@@ -299,20 +308,44 @@ def _cell_class(maker: CellMaker) -> type[Cell] | None:
     return maker if isinstance(maker, type) and issubclass(maker, Cell) else None
 
 
-def _check_options(makers: list[CellMaker], options: dict[str, Any]) -> None:
-    known = {name for maker in makers for cls in [_cell_class(maker)] if cls for name in cls.option_names()}
-    for name in options:
+def check_options(makers: Iterable[CellMaker], options: Mapping[str, Any]) -> None:
+    """Raises ``UserError`` for an option that none of a net's cells takes.
+
+    >>> check_options(["gru", "lstm"], {"forget_bias": 1.0})
+    >>> check_options(["gru"], {"forget_bias": 1.0})
+    Traceback (most recent call last):
+        ...
+    elman.errors.UserError: no cell of this stack has a forget gate, so forget_bias=1.0 has nothing to set
+    """
+    classes = [cls for cls in map(_cell_class, makers) if cls is not None]
+    known = {name for cls in classes for name in cls.option_names()}
+    for name, value in options.items():
         if name not in known:
             hint = nearest(name, known) if known else "a function that makes cells sets their options itself"
             raise UserError(f"no cell of this stack has an option {name!r}; {hint}")
+        if not any(_takes(cls, name) for cls in classes):
+            raise UserError(f"no cell of this stack has a forget gate, so {name}={value} has nothing to set")
 
 
-def _make(maker: CellMaker, input_size: int, hidden_size: int, options: dict[str, Any]) -> nn.Module:
-    cls = _cell_class(maker)
-    if cls is None:
-        return maker(input_size, hidden_size)  # type: ignore[operator]
-    names = cls.option_names()
-    return cls(input_size, hidden_size, **{name: value for name, value in options.items() if name in names})
+def options_taken(makers: Iterable[CellMaker], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of a net's cells those that some of these cells take, for a part of the net.
+
+    >>> options_taken(["gru"], {"forget_bias": 1.0, "bias": True})
+    {'bias': True}
+    """
+    classes = [cls for cls in map(_cell_class, makers) if cls is not None]
+    return {name: value for name, value in options.items() if any(_takes(cls, name) for cls in classes)}
+
+
+def _takes(cls: type[Cell], option: str) -> bool:
+    """Whether cells of this class have the option; every constructor knows ``forget_bias``, with or without a gate."""
+    if option == "forget_bias" and cls.forget_gate is None and cls.forget_biases is Cell.forget_biases:
+        return False
+    return option in cls.option_names()
+
+
+def _make(maker: CellMaker, input_size: int, hidden_size: int, options: Mapping[str, Any]) -> nn.Module:
+    return (_cell_class(maker) or maker)(input_size, hidden_size, **options_taken([maker], options))  # type: ignore[operator]
 
 
 def _output_size(cell: Any) -> int:

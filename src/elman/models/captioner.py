@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..initialisation import start_linear
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, place_of
 from .decoder import DecoderNet, DecoderState
 
 
@@ -105,7 +105,7 @@ class CaptionNet(nn.Module):
             said = ", ".join(f"{name}={value}" for name, value in given.items())
             raise UserError(f"{said}; give one, for a class, a vector or a picture")
         self.dropout = dropout
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         self.told: nn.Module
         if classes is not None:
             self.told = nn.Embedding(classes, input_size, **place)

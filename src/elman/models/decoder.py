@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent
 from ..layers.memory_attention import Memory, find_attention
-from ..layers.recurrent import CellMaker, _per_layer
+from ..layers.recurrent import CellMaker, _per_layer, check_options, options_taken, place_of
 from ..structure import State, leaves, map_leaves, rebuild
 
 OUTPUT_SIGMA = 0.2
@@ -116,12 +116,13 @@ class DecoderNet(nn.Module):
             raise UserError("a vector that neither starts nor is fed tells nothing; use vector_starts or vector_fed")
         self.vocab_size, self.dropout = vocab_size, dropout
         self.memory_size, self.vector_size, self.vector_fed = memory_size, vector_size, vector_fed
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         makers, sizes = _per_layer(cell, hidden_size, num_layers)
+        check_options(makers, cell_options)
         self.embedding = nn.Embedding(vocab_size, embedding_size, **place)
 
         def layers(makers: list[CellMaker], sizes: list[int], inputs: int) -> Recurrent:
-            mine = Recurrent(makers, inputs, sizes, init=init, **cell_options)
+            mine = Recurrent(makers, inputs, sizes, init=init, **options_taken(makers, cell_options))
             # Set here: given to a stack of one layer it warns that nothing is dropped, but this net drops around it.
             mine.dropout = dropout
             return mine

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, place_of
 
 Subtract = Literal["nothing", "last", "mean", "season", "difference"]
 FOLDS = 5
@@ -99,7 +99,7 @@ class ForecastNet(nn.Module):
         self.targets, self.context, self.steps, self.quantiles = targets, context, steps, quantiles
         self.subtract, self.divide, self.dropout = subtract, divide, dropout
         self.lag = {"season": season, "difference": 1}.get(subtract, 0)
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         self.recurrent = Recurrent(cell, columns, hidden_size, num_layers, init=init, **cell_options)
         # Set here: given to a stack of one layer it warns that nothing is dropped, but this net drops after the stack.
         self.recurrent.dropout = dropout

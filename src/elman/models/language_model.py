@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent, WeightDrop
 from ..layers.dropping import drop_units
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, place_of
 from ..structure import State
 
 
@@ -85,7 +85,7 @@ class LanguageNet(nn.Module):
         self.locked = locked
         self.activation_penalty, self.change_penalty = activation_penalty, change_penalty
         self.penalty: Tensor | None = None
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         self.embedding = None if embedding_size is None else nn.Embedding(vocab_size, embedding_size, **place)
         self.recurrent = Recurrent(
             cell,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Sweeps
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, place_of
 
 
 class SceneNet(nn.Module):
@@ -60,7 +60,7 @@ class SceneNet(nn.Module):
         self.channels = channels
         self.patch = patch
         self.dropout = dropout
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         self.embedding = nn.Linear(patch * patch * channels, embedding_size, **place)
         self.sweeps = Sweeps(cell, embedding_size, hidden_size, num_layers, dropout=dropout, init=init, **cell_options)
         self.head = nn.Linear(self.sweeps.output_size, patch * patch * classes, **place)

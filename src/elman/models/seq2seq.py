@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, check_options, options_taken, place_of
 from .decoder import DecoderNet, DecoderState
 from .pooling import Last
 
@@ -70,17 +70,19 @@ class Seq2SeqNet(nn.Module):
                 f"a shared embedding needs one vocabulary, got {source_types} types of sources and {target_types} of "
                 "targets"
             )
-        lowest = cell[0] if isinstance(cell, list | tuple) else cell
+        cells: list[CellMaker] = list(cell) if isinstance(cell, list | tuple) else [cell]  # type: ignore[list-item]
+        encoder_cell = encoder_cell or cells[0]
+        check_options([encoder_cell, *cells], cell_options)
         units = hidden_size if isinstance(hidden_size, int) else hidden_size[0]
         self.dropout = dropout
         self.encoder = Recurrent(
-            encoder_cell or lowest,
+            encoder_cell,
             embedding_size,
             encoder_size or max(1, units // 2),
             encoder_layers,
             bidirectional=True,
             init=init,
-            **cell_options,
+            **options_taken([encoder_cell], cell_options),
         )
         # Set here: given to a stack of one layer it warns that nothing is dropped, but this net drops around the stack.
         self.encoder.dropout = dropout
@@ -100,9 +102,9 @@ class Seq2SeqNet(nn.Module):
             tied=tied,
             dropout=dropout,
             init=init,
-            **cell_options,
+            **options_taken(cells, cell_options),
         )
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         self.embedding = self.decoder.embedding
         if not shared:
             self.embedding = nn.Embedding(source_types, embedding_size, **place)

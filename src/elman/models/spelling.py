@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, check_options, options_taken, place_of
 from .pooling import Last
 
 
@@ -39,7 +39,7 @@ class Speller(nn.Module):
         size: units each way, and features of a character's vector.
         dropout: probability of dropping, on the characters' vectors.
         init: start of cells and embedding, see ``elman.Cell``.
-        **cell_options: options of the cell, ``device`` and ``dtype`` among them.
+        **cell_options: options of the cells, of which this one gets its own; ``device`` and ``dtype`` among them.
 
     >>> speller = Speller("gru", 9, 4)
     >>> twice_the_same = torch.tensor([[0, 1], [1, 1]])
@@ -59,11 +59,13 @@ class Speller(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
+        place = place_of(cell_options)
         self.embedding = nn.Embedding(characters, size, **place)
         start_linear(self.embedding, init)
-        first: CellMaker = cell[0] if isinstance(cell, list | tuple) else cell  # type: ignore[assignment]
-        self.recurrent = Recurrent(first, size, size, bidirectional=True, init=init, **cell_options)
+        cells: list[CellMaker] = list(cell) if isinstance(cell, list | tuple) else [cell]  # type: ignore[list-item]
+        check_options(cells, cell_options)
+        taken = options_taken(cells[:1], cell_options)
+        self.recurrent = Recurrent(cells[0], size, size, bidirectional=True, init=init, **taken)
         self.ends = Last(self.recurrent.output_size, bidirectional=True)
 
     @property

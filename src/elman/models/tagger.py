@@ -9,40 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UserError
 from ..initialisation import start_linear
-from ..layers import Recurrent
-from ..layers.recurrent import CellMaker
+from ..layers.recurrent import CellMaker, place_of
 from .crf import CRF
-from .embedding import TokenEmbedding
-from .frames import frame_encoder
-from .spelling import Speller, Spelling, spelled
+from .reader import Reader
+from .spelling import Spelling
 
 
 class TaggerNet(nn.Module):
-    """Tokens with their spelling, or numbers; a stack of any cells; a linear layer at every step; softmax or a CRF.
+    """A ``Reader`` of tokens with their spelling, or of numbers; a linear layer at every step; softmax or a CRF.
 
     ``scores = net(x, lengths=None, spelling=None)`` with x (T, B) ids or (T, B, F) numbers, lengths (B,) and scores
-    (T, B, K). ``losses``, ``decode`` and ``probabilities`` say what scores mean. How a token is
-    spelt stands beside its vector, see ``Speller``. Nothing past a row's length is read.
+    (T, B, K). ``losses``, ``decode`` and ``probabilities`` say what scores mean. Nothing past a row's length is read.
 
     Args:
         tags: tags K.
         cell, hidden_size, num_layers: as in ``elman.Recurrent``.
-        vocab_size: token types of ids; None for numbers.
-        features: numbers a step, F; None for ids.
-        characters: character types; None reads no spelling.
-        frames, frame_shape, frame_size: as in ``ClassifierNet``.
         bidirectional: also read from the end to the start; the outputs of both are concatenated.
-        embedding_size: features of a token's vector.
-        character_size: units of the characters' net, each way, and features of a character's vector.
         crf: score whole sequences by an ``elman.models.CRF``; else every step by itself.
-        dropout: probability of dropping, on embedded tokens and characters, between layers and before the scores.
-        word_dropout, unknown_id: as in ``TokenEmbedding``; the spelling is read all the same.
-        init: start of cells, embeddings and output layer alike, see ``elman.Cell``.
-        **cell_options: options of the cells; ``device`` and ``dtype`` are for the whole net.
+        dropout: probability of dropping: in the reader, and before the scores.
+        init: start of all weights but the CRF's alike, see ``elman.Cell``.
+        **options: those of ``Reader``, and of the cells.
 
-    Raises ``UserError`` unless exactly one of ``vocab_size`` and ``features`` is given, and for characters of numbers.
+    Raises ``UserError`` where ``Reader`` does.
 
     >>> net = TaggerNet(3, "rnn", 12, features=3, crf=True)
     >>> lengths = torch.tensor([5, 3])
@@ -57,63 +46,24 @@ class TaggerNet(nn.Module):
         hidden_size: int | Sequence[int] = 128,
         num_layers: int | None = None,
         *,
-        vocab_size: int | None = None,
-        features: int | None = None,
-        characters: int | None = None,
-        frames: str | None = None,
-        frame_shape: Sequence[int] = (),
-        frame_size: int = 64,
         bidirectional: bool = True,
-        embedding_size: int = 64,
-        character_size: int = 32,
         crf: bool = False,
         dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        unknown_id: int | None = None,
         init: str = "torch",
-        **cell_options: Any,
+        **options: Any,
     ) -> None:
         super().__init__()
-        if (vocab_size is None) == (features is None):
-            raise UserError(f"vocab_size={vocab_size} and features={features}; give one, for ids or for numbers")
-        if vocab_size is None and characters is not None:
-            raise UserError(f"characters={characters}, but numbers are not spelt; leave it out")
-        for name, value in (("dropout", dropout), ("word_dropout", word_dropout)):
-            if not 0 <= value < 1:
-                raise UserError(f"{name}={value}; give the probability of dropping, 0 or more and below 1")
         self.dropout = dropout
-        place = {name: cell_options[name] for name in ("device", "dtype") if name in cell_options}
-        self.embedding = None
-        inputs = features or 0
-        if vocab_size is not None:
-            self.embedding = TokenEmbedding(
-                vocab_size, embedding_size, word_dropout=word_dropout, unknown_id=unknown_id, **place
-            )
-            inputs = embedding_size
-        self.frames = frame_encoder(frames, frame_shape, frame_size, **place)
-        if self.frames is not None:
-            inputs = frame_size
-        self.speller = None
-        if characters is not None:
-            self.speller = Speller(cell, characters, character_size, dropout=dropout, init=init, **cell_options)
-            inputs += self.speller.output_size
-        self.recurrent = Recurrent(
-            cell, inputs, hidden_size, num_layers, bidirectional=bidirectional, init=init, **cell_options
+        self.reader = Reader(
+            cell, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout, init=init, **options
         )
-        # Set here: given to a stack of one layer it warns that nothing is dropped, but this net drops around the stack.
-        self.recurrent.dropout = dropout
-        self.head = nn.Linear(self.recurrent.output_size, tags, **place)
+        place = place_of(options)
+        self.head = nn.Linear(self.reader.output_size, tags, **place)
         self.crf = CRF(tags, **place) if crf else None
-        for layer in (self.embedding, self.head):
-            if layer is not None:
-                start_linear(layer, init)
+        start_linear(self.head, init)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, spelling: Spelling | None = None) -> Tensor:
-        if self.embedding is not None:
-            x = F.dropout(spelled(self.embedding(x), self.speller, spelling), self.dropout, self.training)
-        elif self.frames is not None:
-            x = F.dropout(self.frames(x), self.dropout, self.training)
-        y, _ = self.recurrent(x, lengths=lengths)
+        y = self.reader(x, lengths, spelling)
         return self.head(F.dropout(y, self.dropout, self.training))
 
     def losses(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:

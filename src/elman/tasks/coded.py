@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import Encoder, Sequences, pad
-from ..data.batches import Rows
+from ..data.batches import Rows, far_longer
 from ..data.tokenizers.members import MembersTokenizer
 from ..models.spelling import Spelling
 
@@ -64,6 +64,18 @@ class Coded:
     def lengths(self) -> list[int]:
         """Steps of every sequence."""
         return [len(each) for each in self.steps]
+
+    def warning(self, place: Callable[[int], str]) -> dict[str, str]:
+        """A line for the summary of a fit about the longest sequence, where it is far longer than others."""
+        far = far_longer(self.lengths)
+        if not len(far):
+            return {}
+        what = "tokens" if self.steps[0].ndim == 1 else "steps"
+        such = f", the longest of {len(far):,} such" if len(far) > 1 else ""
+        return {
+            "longest": f"{self.lengths[far[0]]:,} {what} ({place(int(far[0]))}{such}), median "
+            f"{np.median(self.lengths):,.0f}: slows every batch it is in; shorten it or leave it out"
+        }
 
     def batch(self, rows: Rows, targets: Tensor | None = None) -> Batch:
         """The sequences with these numbers side by side, with their targets where given."""

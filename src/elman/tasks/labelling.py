@@ -18,8 +18,7 @@ from .sequence_task import SequenceEstimator
 class LabellingEstimator(SequenceEstimator):
     """Base of ``Classifier`` and ``Tagger``; ``fit`` sets ``labels_`` and ``encoder_`` and calls ``_learn_letters``.
 
-    Its settings' group ``net`` has the options of how a step is read: ``embedding_size``, ``character_size``,
-    ``word_dropout``, ``frames``, ``frame_size``, and ``bidirectional``.
+    Its settings' group ``net`` is a ``ReaderSettings``.
     """
 
     labels_: Labels
@@ -44,8 +43,8 @@ class LabellingEstimator(SequenceEstimator):
     def _coded(self, inputs: Sequences) -> Coded:
         return Coded.of(inputs, self.encoder_, self.characters_)
 
-    def _step_options(self) -> dict[str, Any]:
-        """The options of the net that say how it reads a step."""
+    def _reader_options(self) -> dict[str, Any]:
+        """The options of the net's ``Reader``."""
         net, encoder = self.settings_.net, self.encoder_
         return {
             "vocab_size": encoder.vocab_size or None,

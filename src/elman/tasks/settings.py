@@ -117,6 +117,38 @@ class CellSettings:
 
 
 @dataclass(frozen=True)
+class ReaderSettings(CellSettings):
+    """The network, where it reads tokens with their letters, numbers, or frames."""
+
+    bidirectional: bool = False
+    """Also read from the end to the start."""
+
+    embedding_size: int = 64
+    """Features of a token's vector."""
+
+    character_size: int = 0
+    """Units, each way, of a net that reads the letters of every word besides; 0 reads none. Of use where words are
+    rare, new or misspelt."""
+
+    word_dropout: float = 0.0
+    """Probability, in training, that a token is read as unknown; its letters are read all the same."""
+
+    frames: Literal["cnn"] | None = None
+    """Turn every frame of a clip into a vector first, by a small convolutional net; unless given frames go in as they
+    are."""
+
+    frame_size: int = 64
+    """Features of a frame's vector."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("embedding_size", "frame_size"):
+            check_count(name, getattr(self, name))
+        check_count("character_size", self.character_size or None)
+        check_probability("word_dropout", self.word_dropout)
+
+
+@dataclass(frozen=True)
 class NetSettings(CellSettings):
     """The network."""
 

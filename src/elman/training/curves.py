@@ -13,10 +13,11 @@ from .files import save_figure
 TRAIN, VALID = "#8a8a8a", "#c0392b"
 
 
-def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, best_step: int | None = None) -> None:
     """Draw the records of ``metrics.jsonl`` to a PNG file: perplexity on a log axis, or the loss and the rest.
 
-    Nothing is drawn without records.
+    ``best_step``, whose weights are kept as the best, is marked; unless given the lowest value is. Nothing is drawn
+    without records.
 
     Raises:
         UserError: the file cannot be written.
@@ -44,9 +45,10 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.plot(steps, values, color=colour, label=label, marker="o" if len(points) < 40 else "", markersize=3)
     valid = [(record[f"valid_{what}"], record["step"]) for record in records if record.get(f"valid_{what}") is not None]
     if valid:
-        best, step = min(valid)
+        kept = [each for each in valid if each[1] == best_step]
+        best, step = min(kept or valid)
         axes.plot([step], [best], color=VALID, marker="o", markersize=7, fillstyle="none")
-        axes.set_title(f"best valid {what} {best:.4g} at step {step}", loc="left", fontsize=11)
+        axes.set_title(f"{'kept' if kept else 'best'}: valid {what} {best:.4g} at step {step}", loc="left", fontsize=11)
     if what == "perplexity":
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 6.0)))

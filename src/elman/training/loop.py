@@ -194,24 +194,28 @@ def train(
             display.stepped(position.step, batches.epoch, progress, position.loss_sum / position.tokens, speed)
 
             ended = _finished(position, settings, steps_per_epoch) is not None
-            if ended or position.step % evaluate_every == 0:
+            judged = ended or position.step % evaluate_every == 0
+            if judged or settings.looks(position.step, steps_per_epoch):
                 with average.shown():
-                    record = _evaluate(model, evaluate, judge, schedule, position, workers)
-                average.observe(position.stale)
+                    record, metrics = _evaluate(model, evaluate, position, workers)
+                if judged:
+                    _note(metrics, judge, schedule, position)
+                    average.observe(position.stale)
                 record |= {"epoch": batches.epoch, "learning_rate": rate}
                 record |= {"seconds": round(position.seconds, 3), f"{counted}_per_second": round(speed, 1)}
-                if not math.isfinite(record["valid_loss"]):
+                if judged and not math.isfinite(record["valid_loss"]):
                     culprit = spoilt_parameter(model) or ("the validation loss", str(record["valid_loss"]))
                     raise NotFiniteError(position.step, *culprit, _advice(run, settings))
                 if log:
                     log.append(record)
                 display.evaluated(record)
-                save()
+                if judged:
+                    save()
                 if log and picture and time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
-                    draw_curves(log.records, run.curves)
+                    draw_curves(log.records, run.curves, position.best_step)
                     drawn = time.monotonic()
                 interval_started, interval_tokens = time.monotonic(), 0.0
-            elif settings.checkpoint_every and position.step % settings.checkpoint_every == 0:
+            if settings.checkpoint_every and position.step % settings.checkpoint_every == 0:
                 save()
             # After the evaluation that is due at this step: a resumed run would not make it up.
             if stop and not ended:
@@ -221,7 +225,7 @@ def train(
 
         if log:
             if picture:
-                draw_curves(log.records, run.curves)
+                draw_curves(log.records, run.curves, position.best_step)
             log.close()
     # The others must not read the last checkpoint before rank 0 has written it.
     workers.wait()
@@ -281,14 +285,9 @@ def _finished(position: Position, settings: TrainSettings, steps_per_epoch: int)
 
 
 def _evaluate(
-    model: nn.Module,
-    evaluate: Callable[[], dict[str, float]],
-    judge: Callable[[Mapping[str, float]], Any],
-    schedule: Schedule,
-    position: Position,
-    workers: Workers,
-) -> dict[str, Any]:
-    """One evaluation: the record for the metrics; best, plateau and early stop take note, the sums start anew."""
+    model: nn.Module, evaluate: Callable[[], dict[str, float]], position: Position, workers: Workers
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """One evaluation: the record for the metrics, and what was found; the sums start anew."""
     with undisturbed(workers.device), torch.no_grad():
         model.eval()
         found = {name: float(value) for name, value in evaluate().items()}
@@ -300,14 +299,20 @@ def _evaluate(
         record["train_perplexity"] = perplexity(train_loss)
     record |= {f"valid_{name}": value for name, value in metrics.items()}
     record["gradient_norm"] = position.norm_sum / position.norms
+    position.loss_sum = position.tokens = position.norm_sum = 0.0
+    position.norms = 0
+    return record, metrics
+
+
+def _note(
+    metrics: dict[str, float], judge: Callable[[Mapping[str, float]], Any], schedule: Schedule, position: Position
+) -> None:
+    """Best, plateau and early stop take note of an evaluation."""
     improved = not position.best or judge(metrics) < judge(position.best)
     if improved:
         position.best_step, position.best = position.step, metrics
     position.stale = 0 if improved else position.stale + 1
     schedule.observe(improved)
-    position.loss_sum = position.tokens = position.norm_sum = 0.0
-    position.norms = 0
-    return record
 
 
 def _advice(run: RunFolder, settings: TrainSettings) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..errors import UserError, nearest
 
 DEFAULT_EPOCHS = 20.0
+LOOKS = (10, 20, 50)  # steps between evaluations for the curves, each up to ten times as many steps
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class TrainSettings:
     """Average the weights once this many evaluations brought no new best loss (NT-ASGD); None never does."""
 
     evaluate_every: int | None = None
-    """Steps between evaluations; unless given once an epoch, but at least every 1000 and at most every 100 steps."""
+    """Steps between evaluations; unless given once an epoch, but at least every 1000 and at most every 100 steps, and
+    where epochs are short more at first, for the curves alone: small validation parts are too small to choose by."""
 
     patience: int | None = None
     """Stop after this many evaluations without a new best loss; None never does."""
@@ -149,6 +151,21 @@ class TrainSettings:
         [100, 250, 1000]
         """
         return self.evaluate_every or min(max(windows_per_epoch, 100), 1000)
+
+    def looks(self, step: int, windows_per_epoch: int) -> bool:
+        """Whether there is an evaluation for the curves alone after so many steps: where epochs are short, unless told.
+
+        There are at most 16 besides the others, no nearer than an epoch nor a tenth of the steps before: small data
+        has curves of many points, and they take little time. Neither budget nor clock matters, so that a resumed run
+        has the same.
+
+        >>> [step for step in range(1, 700) if TrainSettings().looks(step, windows_per_epoch=12)]
+        [20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 250, 300, 350, 400, 450, 500]
+        """
+        if self.evaluate_every is not None:
+            return False
+        gap = next((gap for gap in LOOKS if windows_per_epoch <= gap and step <= 10 * gap), None)
+        return gap is not None and step % gap == 0
 
 
 def check_types(settings: Any) -> None:

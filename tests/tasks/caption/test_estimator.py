@@ -12,6 +12,8 @@ from PIL import Image
 
 from elman import Captioner, UserError
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = {"cell": "gru", "hidden_size": 16, "embedding_size": 8, "input_size": 8, "min_count": 0, "learning_rate": 0.02,
          "threads": 1}  # fmt: skip
 LANGUAGES = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from some_reviews import reviews
 
 from elman import Classifier, UserError
@@ -147,6 +149,17 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
     model = small(min_count=None, steps=400, evaluate_every=2, patience=3, best="loss").fit(X, shuffled)
     assert model.result.stopped_by == "patience"
     assert model.result.steps < 400
+
+
+@pytest.mark.parametrize("part", ["learnt from", "judged by"])
+def test_a_text_that_slows_its_batches_is_named(part: str) -> None:
+    texts, labels = ["fine film", "dull film"] * 10, ["up", "down"] * 10
+    far = [*texts[:17], "film " * 1100, *texts[18:]]
+    train, held = (far, texts) if part == "learnt from" else (texts, far)
+    said = io.StringIO()
+    small(steps=1).fit(train, labels, valid=(held, labels), quiet=False, console=Console(file=said, width=200))
+    line = "longest   1,100 tokens (X[17]), median 2: slows every batch it is in; shorten it or leave it out\n"
+    assert line in said.getvalue()
 
 
 def test_groups_are_never_on_both_sides() -> None:
@@ -384,6 +397,18 @@ def test_letters_tell_what_unknown_words_mean(tmp_path: Path) -> None:
         Classifier(character_size=3, steps=1, threads=1).fit(*sequences(30))
 
 
+def test_a_label_of_a_file_is_one_number_however_it_is_spelt(tmp_path: Path) -> None:
+    texts, labels = reviews(30)
+    spelt = [str(int(label == labels[0])) + ".0" * (row % 3 == 0) for row, label in enumerate(labels)]
+    rows = [f"{label},{text},{row % 3}\n" for row, (text, label) in enumerate(zip(texts, spelt, strict=True))]
+    (tmp_path / "a.csv").write_text("".join(["label,text,who\n", *rows]))
+    # Those spelt 1.0 are one of the groups; whichever is kept back, no label is in it alone.
+    for seed in range(3):
+        model = small(group="who", valid_share=0.3, seed=seed).fit(tmp_path / "a.csv")
+        assert model.classes_.tolist() == ["0", "1"]
+        assert len(model.evaluate(tmp_path / "a.csv")["confusion"]) == 2
+
+
 def test_a_column_of_other_things_is_no_label(tmp_path: Path) -> None:
     texts, labels = reviews(60)
     with pytest.raises(
@@ -432,6 +457,15 @@ def test_clone_and_cross_validation() -> None:
     texts, labels = reviews(150)
     scores = selection.cross_val_score(model, texts, labels, cv=2)
     assert scores.mean() > 0.7
+
+
+def test_several_vote() -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    texts, labels = reviews(60)
+    nets = [(str(seed), small(steps=20, evaluate_every=10, seed=seed)) for seed in (0, 1)]
+    voting = ensemble.VotingClassifier(nets, voting="soft").fit(texts, labels)
+    each = [model.predict_proba(texts) for model in voting.estimators_]
+    assert np.allclose(voting.predict_proba(texts), np.mean(each, 0)) and not np.allclose(*each)
 
 
 @pytest.mark.slow

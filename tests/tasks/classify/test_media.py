@@ -18,6 +18,8 @@ from elman.data.images import read_idx
 from elman.data.moving import moving_digits
 from elman.data.sound import log_mel, read_wav
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = {"cell": "gru", "hidden_size": 24, "learning_rate": 0.01, "threads": 1, "schedule": "cosine"}
 
 

@@ -21,6 +21,8 @@ from elman.tasks.forecast import estimator
 from elman.tasks.forecast.paths import _at, _drawn
 from elman.tasks.recipes import read_recipe, recipes
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = {"cell": "rnn", "hidden_size": 8, "horizon": 6, "season": 12, "context": 12, "steps": 60, "threads": 1}
 
 

@@ -14,6 +14,8 @@ from elman import LanguageModel, UserError
 from elman.data.tokenizers import CharTokenizer
 from elman.tasks.language_model.completion import before_gap, next_tokens, next_words
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 LETTERS = CharTokenizer.train(["ab c."])  # END, blank, ".", a, b, c
 
 

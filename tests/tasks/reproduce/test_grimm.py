@@ -13,6 +13,8 @@ from elman.errors import UserError
 from elman.tasks.recipes import read_recipe
 from elman.tasks.reproduce.grimm import EXPERIMENTS, Experiment, run_experiment, select, write_results
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 WORDS = ["the", "king", "had", "a", "daughter", "and", "she", "went", "into", "forest", "where", "an", "old", "fox"]
 
 

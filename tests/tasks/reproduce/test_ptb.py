@@ -12,6 +12,8 @@ from elman.tasks.recipes import read_recipe
 from elman.tasks.reproduce import ptb
 from elman.tasks.reproduce.ptb import TABLES, finished_rows, run_experiment, select, treebank, write_results
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 # A plain cell in place of the recipe's: what is tested is not the net.
 TINY: dict[str, Any] = {
     "cell": "rnn", "cell_args": {}, "hidden_size": 4, "batch_size": 2, "unroll": 5, "steps": 4, "evaluate_every": 2,

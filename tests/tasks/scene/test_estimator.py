@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from elman import SceneLabeller, UserError
-from elman.tasks.scene.estimator import Judgement, intersection_over_union
+from elman.tasks.scene.estimator import Judgement, _batch, intersection_over_union
 from elman.tasks.scene.figure import class_colours, write_labels
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 SMALL = {"cell": "gru", "hidden_size": 10, "embedding_size": 8, "patch": 1, "learning_rate": 0.02, "batch_size": 8,
          "threads": 1}  # fmt: skip
@@ -52,6 +54,33 @@ def test_it_learns_what_no_pixel_tells(trained: SceneLabeller) -> None:
 def test_another_size_than_that_of_training(trained: SceneLabeller) -> None:
     X, y = scenes(40, seed=2, height=5, width=4)
     assert trained.score(X, y) >= 0.95
+
+
+def mixed(count: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Pictures of two sizes by turns."""
+    sizes = (scenes(count, seed), scenes(count, seed + 1, height=5, width=4))
+    X, y = ([each for pair in zip(*parts, strict=True) for each in pair] for parts in zip(*sizes, strict=True))
+    return X, y
+
+
+def test_pictures_of_several_sizes_are_learned_from() -> None:
+    X, y = mixed(50)
+    model = SceneLabeller(**SMALL | {"steps": 90, "evaluate_every": 45}).fit(X, y)
+    X, y = mixed(20, seed=5)
+    assert model.evaluate(X, y)["accuracy"] == model.score(X, y) >= 0.97
+    answers, shares = model.predict(X), model.predict_proba(X)
+    assert [each.shape for each in shares] == [(*each.shape, 2) for each in X]
+    assert np.mean([(a == b).mean() for a, b in zip(answers, y, strict=True)]) == pytest.approx(model.score(X, y))
+    assert np.array_equal(model.predict(X[::2]), answers[::2]) and isinstance(model.predict(X[::2]), np.ndarray)
+
+
+def test_a_batch_of_several_sizes_is_its_parts() -> None:
+    X, y = mixed(3)
+    images, targets = [each[..., None].astype(np.float32) for each in X], [each.astype(np.int16) for each in y]
+    batch = _batch(images, targets)
+    assert batch.shapes == ((3, 4, 5), (3, 5, 4))
+    for k, (part, wanted) in enumerate(batch.by_size()):
+        assert np.array_equal(part, np.stack(images[k::2])) and np.array_equal(wanted, np.stack(targets[k::2]))
 
 
 def test_the_numbers_are_those_counted_by_hand(trained: SceneLabeller) -> None:
@@ -216,7 +245,7 @@ def test_what_evaluate_found_is_shown_and_drawn(trained: SceneLabeller, tmp_path
         (lambda X, y: small().fit(X, y, valid=3), "valid is neither a file nor a pair; give (X, y)"),
         (lambda X, y: small().fit(X, y * 0), "all examples have the label 0; expected at least two"),
         (lambda X, y: small(ignore=0).fit(X, y * 0), "every pixel has the label to ignore"),
-        (lambda X, y: small().fit([*X, X[0][:3]], [*y, y[0][:3]]), "X[4] is 5 x 3 pixels, X[0] is 5 x 4; expected one"),
+        (lambda X, y: small().fit([*X, X[0][:3]], [*y, y[0]]), "X[4] is 5 x 3 pixels, its labels are 5 x 4; expected"),
         (lambda X, y: small(class_names=("a",)).fit(X, y), "class_names has 1 names, for the labels 0 to 0; the"),
         (lambda X, y: small().fit(X, y, valid=(X, y + 1)), "X[0]: the label 2 was not there in training; valid: 0, 1"),
         (lambda X, y: small().fit(X, y, valid=(X[..., None].repeat(3, -1), y)), "X[0] has 3 channels; the model was"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import runpy
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from some_sentences import chunks, sentences
 
 from elman import Tagger, UserError
@@ -49,6 +51,16 @@ def movements(count: int, seed: int = 0) -> tuple[list[np.ndarray], list[list[st
     X = [draw.normal(size=(int(draw.integers(3, 12)), 2)).cumsum(0) * 5 + 40 for _ in range(count)]
     y = [["up" if x[t, 0] >= x[max(t - 1, 0), 0] else "down" for t in range(len(x))] for x in X]
     return X, y
+
+
+def test_sequences_that_slow_their_batches_are_named() -> None:
+    X = [np.zeros((4, 1))] * 20
+    X[3], X[5] = np.zeros((1001, 1)), np.zeros((1200, 1))
+    said = io.StringIO()
+    y = [["a", "b"] * (len(x) // 2) + ["a"] * (len(x) % 2) for x in X]
+    model = Tagger(**SMALL | {"character_size": 0, "steps": 1})
+    model.fit(X, y, valid=(X[:2], y[:2]), quiet=False, console=Console(file=said, width=200))
+    assert "longest   1,200 steps (X[5], the longest of 2 such), median 4: slows every batch" in said.getvalue()
 
 
 # Quality

@@ -52,8 +52,15 @@ class Tokenizer(ABC):
         """The ids of ``text``, a 1-D array of the smallest unsigned type that holds the vocabulary."""
 
     @abstractmethod
+    def decode_each(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text that each id adds, given as soon as the id is taken, and after the last one what was held back.
+
+        Together they are what `decode` gives, so that a text can be shown while it is written.
+        """
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``; END marks decode to nothing."""
+        return "".join(self.decode_each(ids))
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:

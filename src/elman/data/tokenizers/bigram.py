@@ -63,11 +63,13 @@ class BigramTokenizer(Tokenizer):
         place = np.minimum(np.searchsorted(self._keys, pairs), len(self._keys) - 1)
         return np.where(self._keys[place] == pairs, self._ids[place], self._ids.dtype.type(self.unknown_id))
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode_each(self, ids: Iterable[int]) -> Iterator[str]:
         """The pairs of ``ids``; the unknown type is shown as one replacement character."""
-        return "".join(
-            UNKNOWN if i == self.unknown_id else self.types[i - self.offset] for i in ids if i != self.end_id
-        )
+        for i in ids:
+            if i == self.end_id:
+                yield ""
+            else:
+                yield UNKNOWN if i == self.unknown_id else self.types[i - self.offset]
 
     def width(self, token: int) -> int:
         """Two, for the unknown type as well; none for the END mark."""

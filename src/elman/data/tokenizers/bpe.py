@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -56,10 +59,24 @@ class BPETokenizer(Tokenizer):
         ids = np.array(self._model.encode(text, add_special_tokens=False).ids, np.int64)
         return (ids + self.offset).astype(self.dtype)
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of ``ids``; bytes that do not yet make a whole character come out as replacement characters."""
-        kept = [int(i) - self.offset for i in ids if i != self.end_id]
-        return str(self._model.decode(kept, skip_special_tokens=False))
+    def decode_each(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text of ``ids``; a character whose bytes are not all there yet is held back, and comes out as a
+        replacement character where they never come.
+        """
+        text = codecs.getincrementaldecoder("utf-8")("replace")
+        for i in ids:
+            yield "" if i == self.end_id else text.decode(self._bytes[i - self.offset])
+        yield text.decode(b"", final=True)
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        """The bytes of every type; in the model's names a character stands for each."""
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        # Bytes that are printable characters stand for themselves; the others, in order, are characters beyond 255.
+        shown = sorted(range(BYTES), key=lambda byte: chr(byte) not in alphabet)
+        byte = dict(zip(alphabet, shown, strict=True))
+        names = sorted(self._model.get_vocab().items(), key=itemgetter(1))
+        return [bytes(byte[character] for character in name) for name, _ in names]
 
     def _settings(self) -> dict[str, Any]:
         return {"model": json.loads(self._model.to_str())}

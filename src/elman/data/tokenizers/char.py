@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,10 @@ class CharTokenizer(Tokenizer):
             raise self._unseen(text, np.flatnonzero(ids < 0))
         return ids.astype(self.dtype)
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode_each(self, ids: Iterable[int]) -> Iterator[str]:
         """The characters of ``ids``."""
-        return "".join(self.types[i - self.offset] for i in ids if i != self.end_id)
+        for i in ids:
+            yield "" if i == self.end_id else self.types[i - self.offset]
 
     def width(self, token: int) -> int:
         """One, or none for the END mark."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,15 @@ class MembersTokenizer(Tokenizer):
         ids, unknown = self._ids, self.unknown_id
         return np.fromiter((ids.get(name, unknown) for name in text), self.dtype, len(text))
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode_each(self, ids: Iterable[int]) -> Iterator[str]:
         """The members of ``ids``, with a blank between where they are not single characters."""
-        kept = (i for i in ids if i != self.end_id)
-        return self._between.join(UNKNOWN if i == self.unknown_id else self.types[i - self.offset] for i in kept)
+        between = ""
+        for i in ids:
+            if i == self.end_id:
+                yield ""
+                continue
+            yield between + (UNKNOWN if i == self.unknown_id else self.types[i - self.offset])
+            between = self._between
 
     def _settings(self) -> dict[str, Any]:
         return {"types": list(self.types)}

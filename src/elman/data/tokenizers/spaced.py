@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from .word import UNKNOWN, WordTokenizer
+from .word import WordTokenizer
 
 
 class SpacedTokenizer(WordTokenizer):
     r"""One token a run of characters between blanks, or a line end; "<unk>" in the text is the unknown type.
+
+    Decoded, they have a blank between, but none at line ends.
 
     >>> tokenizer = SpacedTokenizer.train(["he did n't\nhe <unk>\n"], min_count=0)
     >>> tokenizer.types
@@ -21,7 +22,5 @@ class SpacedTokenizer(WordTokenizer):
     kind = "spaced"
     pattern = re.compile(r"\n|\S+")
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """The tokens of ``ids`` with a blank between, none at line ends."""
-        names = (UNKNOWN if i == self.unknown_id else self.types[i - self.offset] for i in ids if i != self.end_id)
-        return re.sub(r" ?\n ?", "\n", " ".join(names))
+    def _joins(self, before: str, name: str, quoted: bool) -> bool:
+        return "\n" in (before, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,20 +65,21 @@ class WordTokenizer(Tokenizer):
         ids, unknown = self._ids, self.unknown_id
         return np.fromiter((ids.get(name, unknown) for name in names), self.dtype, len(names))
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Readable text: no blank before closing or after opening signs; straight quotes open and close by turns."""
-        text: list[str] = []
+    def decode_each(self, ids: Iterable[int]) -> Iterator[str]:
+        """Readable text: a blank before every token but those that join the one before."""
         before, quoted = "\n", False
         for i in ids:
             if i == self.end_id:
+                yield ""
                 continue
             name = UNKNOWN if i == self.unknown_id else self.types[i - self.offset]
-            if not (_joins_left(name, quoted) or _joins_right(before, quoted)):
-                text.append(" ")
-            text.append(name)
+            yield name if self._joins(before, name, quoted) else f" {name}"
             quoted = name != "\n" and quoted ^ (name == '"')
             before = name
-        return "".join(text)
+
+    def _joins(self, before: str, name: str, quoted: bool) -> bool:
+        """No blank before closing or after opening signs; straight quotes open and close by turns."""
+        return _joins_left(name, quoted) or _joins_right(before, quoted)
 
     def _settings(self) -> dict[str, Any]:
         return {"types": list(self.types)}

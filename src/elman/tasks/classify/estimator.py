@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ...data import Batches, Encoder, Labels, Sequences, by_length, hold_out
 from ...data.batches import Rows
 from ...data.images import moved_about
-from ...data.labels import plain_label
 from ...errors import UserError
 from ...models import ClassifierNet
 from ..coded import Batch, Coded
@@ -128,7 +127,8 @@ class Classifier(LabellingEstimator):
             loss,
             lambda batch: len(batch.targets),
             lambda: _numbers(_log_probabilities(net, kept[0]), kept[1]),
-            self._about(len(targets), len(kept[1])),
+            self._about(len(targets), len(kept[1]))
+            | (coded.warning(train.inputs.place) or kept[0].warning(held.inputs.place)),
             _JUDGES[settings.goal.best],
         )
         self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
@@ -203,7 +203,7 @@ class Classifier(LabellingEstimator):
 
     def _build(self) -> ClassifierNet:
         net = self.settings_.net
-        return built(ClassifierNet, net, len(self.labels_), pooling=net.pooling, **self._step_options())
+        return built(ClassifierNet, net, len(self.labels_), pooling=net.pooling, **self._reader_options())
 
     def _class_weights(self, targets: NDArray[np.int64]) -> Tensor | None:
         if self.settings_.goal.class_weight is None:
@@ -235,19 +235,20 @@ class Classifier(LabellingEstimator):
         if valid is not None:
             held = examples_of(*pair(valid), self.settings_, strict=True, kind=given.inputs.kind)
             return given, held
-        plain = [plain_label(label, row, given.label_place) for row, label in enumerate(given.labels or ())]
+        labels = Labels.learned(given.labels or (), given.label_place)
+        numbers = labels.encode(given.labels or (), given.label_place)
         if given.groups is None:
-            parts = hold_out(len(plain), place.valid_share, labels=plain, seed=seed)
+            parts = hold_out(len(numbers), place.valid_share, labels=numbers.tolist(), seed=seed)
         else:
-            parts = hold_out(len(plain), place.valid_share, groups=given.groups, seed=seed)
-        train, held = (given[rows] for rows in parts)
-        only = set(held.labels or ()) - set(train.labels or ())
-        if only:
+            parts = hold_out(len(numbers), place.valid_share, groups=given.groups, seed=seed)
+        learn, judge = parts
+        only = np.setdiff1d(numbers[judge], numbers[learn])
+        if len(only):
             raise UserError(
-                f"all examples of the label {min(only, key=str)!r} fell into the part kept back to judge by; give more "
-                "of them, another group or seed, or judge by a file of its own with valid= (--valid)"
+                f"all examples of the label {labels.names[only[0]]!r} fell into the part kept back to judge by; give "
+                "more of them, another group or seed, or judge by a file of its own with valid= (--valid)"
             )
-        return train, held
+        return given[learn], given[judge]
 
     def _read_kept(self) -> tuple[Coded, NDArray[np.int64]]:
         _, held = self._split(None, None, None, None)
@@ -324,6 +325,7 @@ def _learned_encoder(settings: ClassifierSettings, inputs: Sequences) -> Encoder
         tokens=options.tokens,
         lowercase=options.lowercase,
         standardise=options.standardise,
+        centre_each=options.centre_each,
         max_length=options.max_length,
         min_count=options.min_count,
         max_types=options.max_types,

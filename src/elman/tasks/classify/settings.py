@@ -8,12 +8,11 @@ from typing import Literal
 from ...errors import UserError
 from ...training.settings import check_types
 from ..settings import (
-    CellSettings,
     FileSettings,
     MachineSettings,
+    ReaderSettings,
     StopSettings,
     check_count,
-    check_probability,
 )
 
 
@@ -59,6 +58,10 @@ class ExampleSettings(FileSettings):
     standardise: bool = True
     """Bring every feature of numbers to mean 0 and deviation 1 over the training part; of images and frames all points
     together."""
+
+    centre_each: bool = False
+    """Take from every feature of an example its mean over that example's steps first: of recordings what voice and
+    microphone add to all of it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,38 +121,11 @@ class SoundSettings:
 
 
 @dataclass(frozen=True)
-class ClassifierNetSettings(CellSettings):
+class ClassifierNetSettings(ReaderSettings):
     """The network."""
-
-    bidirectional: bool = False
-    """Also read from the end to the start."""
 
     pooling: Literal["last", "mean", "max", "attention"] = "max"
     """How the outputs over time become one: the last, their mean, each unit's largest, or a learned weighted mean."""
-
-    frames: Literal["cnn"] | None = None
-    """Turn every frame of a clip into a vector first, by a small convolutional net; unless given frames go in as they
-    are."""
-
-    frame_size: int = 64
-    """Features of a frame's vector."""
-
-    embedding_size: int = 64
-    """Features of a token's vector."""
-
-    character_size: int = 0
-    """Units, each way, of a net that reads the letters of every word besides; 0 reads none. Of use where words are
-    rare, new or misspelt."""
-
-    word_dropout: float = 0.0
-    """Probability, in training, that a token is read as unknown."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("frame_size", "embedding_size"):
-            check_count(name, getattr(self, name))
-        check_count("character_size", self.character_size or None)
-        check_probability("word_dropout", self.word_dropout)
 
 
 @dataclass(frozen=True)

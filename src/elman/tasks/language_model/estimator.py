@@ -34,6 +34,7 @@ from ..runs import (
 from ..settings import LanguageModelSettings
 from ..sources import is_file
 from .completion import Completion, before_gap, next_tokens, next_words
+from .growing_text import GrowingText
 
 TASK = "language_model"
 NEWLINE = "\n"
@@ -243,7 +244,7 @@ class LanguageModel(Estimator):
             seed=seed,
             **common,
         )
-        texts = [_GrowingText(self.tokenizer_.decode, stop) for _ in range(samples)]
+        texts = [GrowingText(self.tokenizer_.decode_each, stop) for _ in range(samples)]
         # A net that starts from noise draws it from PyTorch's own generator.
         with torch.random.fork_rng([], enabled=seed is not None):
             if seed is not None:
@@ -323,47 +324,6 @@ class LanguageModel(Estimator):
     def _require_net(self) -> None:
         if not hasattr(self, "net"):
             raise UserError("this language model has not been trained; call fit(), or LanguageModel.load(folder)")
-
-
-class _GrowingText:
-    """A text that grows token by token and is cut before a stop text.
-
-    ``add`` and ``end`` return what is new and will stay: a character of which some bytes are still to come, and what
-    may be the beginning of the stop text, are held back, so that the parts returned, put together, are the text.
-
-    >>> text = _GrowingText(lambda ids: "".join(map(chr, ids)), stop="end")
-    >>> [text.add(ord(letter)) for letter in "see end"], text.end(), text.text
-    (['s', '', 'e', 'e ', '', '', ''], '', 'see ')
-    """
-
-    def __init__(self, decode: Callable[[list[int]], str], stop: str | None) -> None:
-        self.text = ""
-        self.ended = False
-        self._ids: list[int] = []
-        self._returned = 0
-        self._decode = decode
-        self._stop = stop or ""
-
-    def add(self, token: int) -> str:
-        if self.ended:
-            return ""
-        self._ids.append(token)
-        self.text = self._decode(self._ids)
-        if self._stop and self._stop in self.text:
-            self.text = self.text.partition(self._stop)[0]
-            return self.end()
-        whole = self.text.rstrip("\N{REPLACEMENT CHARACTER}")
-        held = next((n for n in range(len(self._stop) - 1, 0, -1) if whole.endswith(self._stop[:n])), 0)
-        return self._up_to(len(whole) - held)
-
-    def end(self) -> str:
-        self.ended = True
-        return self._up_to(len(self.text))
-
-    def _up_to(self, length: int) -> str:
-        new = self.text[self._returned : length]
-        self._returned = max(self._returned, length)
-        return new
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -33,10 +35,20 @@ MOST_CLASSES = 256  # what a picture of labels can hold
 
 
 class Batch(NamedTuple):
-    """``images`` (B, height, width, C) scaled, ``targets`` (B, height, width) class numbers."""
+    """Pictures of one or several sizes: ``pixels`` (P, C) of all, scaled, and ``targets`` (P,), their class numbers.
 
-    images: Tensor
+    ``shapes`` has for each size, in the order of the pixels, how many pictures are of it: (B, height, width).
+    """
+
+    pixels: Tensor
     targets: Tensor
+    shapes: tuple[tuple[int, int, int], ...]
+
+    def by_size(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, height, width, C) and targets (B, height, width) of each size."""
+        ends = [math.prod(shape) for shape in self.shapes]
+        for shape, pixels, targets in zip(self.shapes, self.pixels.split(ends), self.targets.split(ends), strict=True):
+            yield pixels.view(*shape, -1), targets.view(shape)
 
 
 class Judgement(dict[str, Any]):
@@ -50,10 +62,11 @@ class Judgement(dict[str, Any]):
 class SceneLabeller(SequenceEstimator):
     """A class for every pixel, by recurrent sweeps in four directions: ``fit``, ``predict``, ``score``, ``evaluate``.
 
-    Takes every option of ``SceneSettings`` by name; ``elman train scene --help`` explains each. X are pictures of one
-    size: an array (n, height, width) or (n, height, width, C) of any numbers, a list of such pictures, a .npz file, or
-    a folder; y has a label a pixel, (n, height, width), whole numbers or texts. What is predicted may be of other
-    sizes. After ``fit`` or ``load`` there are also ``labels_``, ``scaling_`` and ``classes_``.
+    Takes every option of ``SceneSettings`` by name; ``elman train scene --help`` explains each. X are pictures: an
+    array (n, height, width) or (n, height, width, C) of any numbers, a list of pictures of any sizes, a .npz file, or a
+    folder; y has a label a pixel, (n, height, width) or a list, whole numbers or texts. What is predicted may be of
+    other sizes than those of training. After ``fit`` or ``load`` there are also ``labels_``, ``scaling_`` and
+    ``classes_``.
 
     >>> draw = np.random.default_rng(0)
     >>> X = draw.integers(0, 256, (20, 3, 4, 3), np.uint8)
@@ -107,31 +120,34 @@ class SceneLabeller(SequenceEstimator):
         train, held = self._split(X, y, valid)
         self.labels_ = self._learned_labels(train)
         images, targets = self._scaled(train, learn=True), self._targets(train)
-        counts = np.bincount(targets[targets >= 0], minlength=len(self.labels_))
+        counts = np.bincount(np.concatenate([each[each >= 0] for each in targets]), minlength=len(self.labels_))
         self.usual_ = int(counts.argmax())
-        kept, truth = self._scaled(held), self._targets(held, of_one_size=False)
+        kept, truth = self._scaled(held), self._targets(held)
         net = self._build()
         weights = None
         if settings.goal.class_weight is not None:
             weights = torch.from_numpy(counts.sum() / (len(counts) * counts))
 
         def loss(batch: Batch) -> Tensor:
-            images, targets = batch
-            if net.training and settings.pictures.flip:
-                mirrored = torch.rand(len(images), device=images.device) < 0.5
-                images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
-                targets = torch.where(mirrored[:, None, None], targets.flip(2), targets)
-            scores = net(images).float().flatten(0, 2)
+            found, wanted = [], []
+            for images, targets in batch.by_size():
+                if net.training and settings.pictures.flip:
+                    mirrored = torch.rand(len(images), device=images.device) < 0.5
+                    images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
+                    targets = torch.where(mirrored[:, None, None], targets.flip(2), targets)
+                found.append(net(images).float().flatten(0, 2))
+                wanted.append(targets.flatten())
+            scores, targets = torch.cat(found), torch.cat(wanted)
             weight = None if weights is None else weights.to(scores)
-            total = F.cross_entropy(scores, targets.flatten(), weight, ignore_index=IGNORED, reduction="sum")
+            total = F.cross_entropy(scores, targets, weight, ignore_index=IGNORED, reduction="sum")
             counted = targets != IGNORED
             # Pictures without a single counted pixel make no gradient, rather than NaN.
             return total / (counted.sum() if weight is None else weight[targets[counted]].sum()).clamp(min=1e-6)
 
         batches = Batches(
-            [images[0].shape[0] * images[0].shape[1]] * len(images),
+            [each.size for each in targets],
             settings.machine.batch_size,
-            lambda rows: Batch(torch.from_numpy(np.stack([images[row] for row in rows])), _tensor(targets[rows])),
+            lambda rows: _batch([images[row] for row in rows], [targets[row] for row in rows]),
             settings.training.seed,
         )
         lesson = Lesson(
@@ -153,17 +169,19 @@ class SceneLabeller(SequenceEstimator):
         """The labels, in the order of the last axis of ``predict_proba``."""
         return self.labels_.array
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """The probability of every label for every pixel of pictures of one size, (n, height, width, C)."""
-        self._require_net()
-        images = self._scaled(self._pictures(X))
-        _same_size(images, "X")
-        return np.concatenate([scores.softmax(-1).cpu().numpy() for _, scores in _scores(self.net, images)])
+    def predict_proba(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """The probability of every label for every pixel, (n, height, width, C); a list where sizes differ."""
+        return _together(list(self._probabilities(X)))
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest label of every pixel of pictures of one size, (n, height, width)."""
-        answers = self.predict_proba(X).argmax(-1)
-        return self.classes_[answers]
+    def predict(self, X: Any) -> NDArray[Any] | list[NDArray[Any]]:
+        """The likeliest label of every pixel, (n, height, width); a list where sizes differ."""
+        return _together([self.classes_[each.argmax(-1)] for each in self._probabilities(X)])
+
+    def _probabilities(self, X: Any) -> Iterator[NDArray[np.float32]]:
+        """Picture by picture (height, width, C)."""
+        self._require_net()
+        for _, scores in _scores(self.net, self._scaled(self._pictures(X))):
+            yield from scores.softmax(-1).cpu().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """The share of pixels whose label is predicted."""
@@ -180,7 +198,7 @@ class SceneLabeller(SequenceEstimator):
         """
         self._require_net()
         pictures = self._validation_part() if X is None else self._pictures(X, y, labelled=True)
-        truth = self._targets(pictures, of_one_size=False)
+        truth = self._targets(pictures)
         judged = _judged(self.net, self._scaled(pictures), truth)
         _, confusion, answers = judged
         pixels = int(confusion.sum())
@@ -274,9 +292,11 @@ class SceneLabeller(SequenceEstimator):
 
     def _about(self, train: Pictures, held: Pictures) -> dict[str, str]:
         names = self._names()
-        height, width, channels = train.images[0].shape
+        sizes = sorted({image.shape[:2] for image in train.images}, key=lambda size: (math.prod(size), size))
+        ends = dict.fromkeys(f"{width} x {height}" for height, width in (sizes[0], sizes[-1]))
+        channels = train.images[0].shape[2]
         return {
-            "pictures": f"{len(train):,} to learn from, {len(held):,} to judge by; {width} x {height} pixels, "
+            "pictures": f"{len(train):,} to learn from, {len(held):,} to judge by; {' to '.join(ends)} pixels, "
             f"{channels} channel{'s' if channels > 1 else ''}",
             "labels": f"{len(names)}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}",
         }
@@ -298,7 +318,6 @@ class SceneLabeller(SequenceEstimator):
         if X is None:
             raise UserError("there is nothing to train on; name a file with data= (--data FILE), or give fit(X, y)")
         given = self._pictures(X, y, labelled=True)
-        _same_size(given.images, given.place)
         valid = options.valid if valid is None else valid
         if valid is not None:
             return given, self._pictures(*pair(valid), labelled=True)
@@ -341,8 +360,8 @@ class SceneLabeller(SequenceEstimator):
         # As text, because on the command line a label is one.
         return self.settings_.pictures.ignore is not None and str(label) == str(self.settings_.pictures.ignore)
 
-    def _targets(self, pictures: Pictures, of_one_size: bool = True) -> Any:
-        """The class number of every pixel, a list of (height, width); one array (n, height, width) of one size."""
+    def _targets(self, pictures: Pictures) -> list[NDArray[np.int16]]:
+        """The class number of every pixel, (height, width) each."""
         maps = []
         for i, labels in enumerate(pictures.labels or ()):
             found, which = np.unique(labels, return_inverse=True)
@@ -352,7 +371,7 @@ class SceneLabeller(SequenceEstimator):
             codes[[not self._is_ignored(label) for label in found.tolist()]] = numbers
             # The smallest type that holds them: a set of pictures has many pixels.
             maps.append(codes[which].reshape(labels.shape).astype(np.int16))
-        return np.stack(maps) if of_one_size else maps
+        return maps
 
     def _scaled(self, pictures: Pictures, learn: bool = False) -> list[NDArray[np.float32]]:
         if learn:
@@ -431,14 +450,18 @@ def _scores(
         first = end
 
 
-def _same_size(images: Sequence[NDArray[Any]], place: Callable[[int], str] | str) -> None:
-    for i, image in enumerate(images):
-        if image.shape[:2] != images[0].shape[:2]:
-            named = [f"{place}[{k}]" if isinstance(place, str) else place(k) for k in (i, 0)]
-            sizes = [f"{images[k].shape[1]} x {images[k].shape[0]}" for k in (i, 0)]
-            raise UserError(
-                f"{named[0]} is {sizes[0]} pixels, {named[1]} is {sizes[1]}; expected one size, so scale or crop them"
-            )
+def _batch(images: Sequence[NDArray[np.float32]], targets: Sequence[NDArray[np.int16]]) -> Batch:
+    """Those of one size stand together, for the net to read at once."""
+    sizes = list(dict.fromkeys(each.shape for each in targets))
+    order = sorted(range(len(targets)), key=lambda row: sizes.index(targets[row].shape))
+    pixels = np.concatenate([images[row].reshape(-1, images[row].shape[2]) for row in order])
+    counts = Counter(each.shape for each in targets)
+    shapes = tuple((counts[size], *size) for size in sizes)
+    return Batch(torch.from_numpy(pixels), _tensor(np.concatenate([targets[row].ravel() for row in order])), shapes)
+
+
+def _together(answers: list[NDArray[Any]]) -> NDArray[Any] | list[NDArray[Any]]:
+    return np.stack(answers) if len({each.shape for each in answers}) == 1 else answers
 
 
 def _tensor(targets: NDArray[np.int16]) -> Tensor:

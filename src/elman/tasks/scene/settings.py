@@ -16,7 +16,7 @@ class PictureSettings(DataSettings):
 
     data: str | None = None
     """A .npz file with arrays images (n, height, width, channels) and labels (n, height, width), or a folder with
-    images/ and labels/ that hold pictures of the same names."""
+    images/ and labels/ that hold pictures of the same names, of any sizes."""
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ class Tagger(LabellingEstimator):
             loss,
             lambda batch: int(batch.lengths.sum()),
             lambda: self._judged(net, *kept)[0],
-            self._about(train, held),
+            self._about(train, held) | (coded.warning(train.inputs.place) or kept[0].warning(held.inputs.place)),
             _JUDGES[settings.goal.best],
             "tokens" if self.encoder_.kind == "tokens" else "steps",
         )
@@ -225,6 +225,7 @@ class Tagger(LabellingEstimator):
             train.inputs,
             lowercase=options.lowercase,
             standardise=options.standardise,
+            centre_each=options.centre_each,
             min_count=options.min_count,
             max_types=options.max_types,
         )
@@ -234,7 +235,7 @@ class Tagger(LabellingEstimator):
 
     def _build(self) -> TaggerNet:
         net = self.settings_.net
-        return built(TaggerNet, net, len(self.labels_), crf=net.crf, **self._step_options())
+        return built(TaggerNet, net, len(self.labels_), crf=net.crf, **self._reader_options())
 
     def _about(self, train: Tagged, held: Tagged) -> dict[str, str]:
         about = {

@@ -7,12 +7,11 @@ from typing import Literal
 
 from ...training.settings import check_types
 from ..settings import (
-    CellSettings,
     FileSettings,
     MachineSettings,
+    ReaderSettings,
     StopSettings,
     check_count,
-    check_probability,
 )
 
 
@@ -47,6 +46,9 @@ class TaggedSettings(FileSettings):
     standardise: bool = True
     """Bring every feature of numbers to mean 0 and deviation 1 over the training part."""
 
+    centre_each: bool = False
+    """Take from every feature of a sequence its mean over that sequence's steps first."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("max_types", self.max_types)
@@ -58,7 +60,7 @@ class TaggedSettings(FileSettings):
 
 
 @dataclass(frozen=True)
-class TaggerNetSettings(CellSettings):
+class TaggerNetSettings(ReaderSettings):
     """The network."""
 
     bidirectional: bool = True
@@ -67,28 +69,8 @@ class TaggerNetSettings(CellSettings):
     crf: bool = False
     """Score whole sequences of tags (linear-chain conditional random field); else every step by itself."""
 
-    embedding_size: int = 64
-    """Features of a word's vector."""
-
     character_size: int = 32
     """Units, each way, of the net that reads the characters of a word; 0 reads none."""
-
-    word_dropout: float = 0.0
-    """Probability, in training, that a word is read as unknown; its characters are read all the same."""
-
-    frames: Literal["cnn"] | None = None
-    """Turn every frame of a clip into a vector first, by a small convolutional net; unless given frames go in as they
-    are."""
-
-    frame_size: int = 64
-    """Features of a frame's vector."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("embedding_size", "frame_size"):
-            check_count(name, getattr(self, name))
-        check_count("character_size", self.character_size or None)
-        check_probability("word_dropout", self.word_dropout)
 
 
 @dataclass(frozen=True)
