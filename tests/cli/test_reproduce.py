@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = ["--time", "20", "--hidden-size", "4", "--batch-size", "4", "--steps", "2", "--cells", "rnn"]
 
 

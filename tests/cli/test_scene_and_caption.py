@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from elman import Captioner, SceneLabeller
 
-# Of the sizes of tests/tasks, so that what is compiled there need not be here.
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = ["--cell", "gru", "--embedding-size", 8, "--threads", 1, "--steps", 6]
 
 

@@ -14,6 +14,8 @@ from some_sentences import sentences
 from elman import Classifier, Tagger
 from elman.data.tagged import read_tagged
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = ["--cell", "rnn", "--hidden-size", 12, "--embedding-size", 8, "--character-size", 0, "--threads", 1]
 
 

@@ -15,6 +15,8 @@ from elman import LanguageModel, cells
 from elman.cell import cells as known_cells
 from elman.training import loop
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 SMALL = ["--hidden-size", "8", "--embedding-size", "4", "--batch-size", "2", "--unroll", "10", "--threads", "1"]
 OWN_CELL = """
 import torch

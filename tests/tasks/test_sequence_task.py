@@ -97,6 +97,7 @@ def sums(count: int = 64) -> tuple[list[Any], list[float]]:
     return X, [float(x.sum()) for x in X]
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("precision", ["full", "bf16"])
 def test_a_job_is_a_net_a_loss_and_a_judge(precision: str, tmp_path: Path) -> None:
     model = Adder(steps=250, evaluate_every=125, learning_rate=0.02, threads=1, precision=precision)

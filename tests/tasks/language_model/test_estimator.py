@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import math
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -379,6 +380,7 @@ def test_another_text_judges(tmp_path: Path, story: Path) -> None:
 
 
 def test_resuming_with_another_text_is_refused(tmp_path: Path, story: Path) -> None:
+    story = Path(shutil.copy(story, tmp_path))
     small().fit(story, run=tmp_path / "run", quiet=True)
     other = tmp_path / "other.txt"
     other.write_text("quite other letters: XYZ! " * 40)
