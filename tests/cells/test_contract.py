@@ -21,7 +21,7 @@ VARIANTS = [
     if options  # without any they are checked in full
 ]
 # Of these, programs of their own, every time on some cells only.
-DEAR = ("compiled-float32", "second-derivatives", "bfloat16")
+DEAR = ("compiled-float32", "compiled-inference", "second-derivatives", "bfloat16")
 
 
 def _mark(cls: type[Cell], check: str) -> Any:

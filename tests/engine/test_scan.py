@@ -80,7 +80,7 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-QUICK = [("SCRN", "cpu"), ("nn.LSTMCell", "eager")]
+QUICK = [("SCRN", "auto"), ("nn.LSTMCell", "eager")]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ QUICK = [("SCRN", "cpu"), ("nn.LSTMCell", "eager")]
     [
         pytest.param(name, backend, marks=() if (name, backend) in QUICK else pytest.mark.slow)
         for name in MAKERS
-        for backend in ("cpu", "eager")
+        for backend in ("auto", "eager")
     ],
 )
 @given(run=runs())
