@@ -39,6 +39,8 @@ def accuracies(job: str, data: str, measure: str = "accuracy") -> Callable[[dict
         wanted = result["wanted"]
         shown = "" if wanted is None else f"{wanted:.1%}"
         yield Row(job, data, measure, shown, f"{mean:.2%}", None if wanted is None else mean >= wanted, len(runs))
+        if together := result.get("together"):
+            yield Row(f"{job}, {len(runs)} nets voting", data, measure, shown, f"{together:.2%}", together >= wanted)
 
     return rows
 
