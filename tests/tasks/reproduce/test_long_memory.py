@@ -18,6 +18,7 @@ from elman.tasks.reproduce.long_memory import (
     CONTENDERS,
     MemorySettings,
     answers,
+    bridged_at,
     build_net,
     finished_rows,
     judge,
@@ -53,6 +54,11 @@ def test_an_lstm_adds_over_20_steps_and_ends_there(solved: tuple[dict[str, Any],
     assert row["flow"]["start"]["verdict"] == row["flow"]["trained"]["verdict"] == "carried"
     assert row["flow"]["trained"]["share"] > 0.1
     assert row["why"].startswith(f"It bridges 20 steps: MSE {row['test_loss']:.4g} after {row['updates']} updates.")
+
+
+def test_where_only_the_test_is_below_the_bound_the_best_evaluation_counts() -> None:
+    records = [{"step": 100 * k, "valid_loss": loss} for k, loss in enumerate((0.17, 0.011, 0.0102, 0.012), 1)]
+    assert bridged_at(records, 0.01) == 300 and bridged_at(records, 0.0115) == 200
 
 
 def test_a_tanh_rnn_does_not_and_the_words_are_those_of_its_gradients(brief: tuple[dict[str, Any], Path]) -> None:

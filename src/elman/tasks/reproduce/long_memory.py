@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,6 +194,7 @@ def run_experiment(
     load_weights(net, run.checkpoint("best"))
     problem = settings.batches(TEST_SEED)
     tested = judge(net, problem, TEST_BATCHES)
+    bound = BRIDGED * problem.chance
     row: dict[str, Any] = {
         "name": settings.name,
         "command": command,
@@ -207,8 +209,8 @@ def run_experiment(
         "lag": problem.lag,
         "test_loss": tested["loss"],
         "test_right": tested["right"],
-        "bridged": tested["loss"] < BRIDGED * problem.chance,
-        "bridged_at": next((r["step"] for r in records if r["valid_loss"] < BRIDGED * problem.chance), None),
+        "bridged": tested["loss"] < bound,
+        "bridged_at": bridged_at(records, bound) if tested["loss"] < bound else None,
         "diverged": diverged,
         "curve": [[r["step"], r["train_loss"], r["valid_loss"], r["gradient_norm"]] for r in records],
         "flow": {"start": _measured(start, settings), "trained": _measured(flow_of(net, settings), settings)},
@@ -216,6 +218,19 @@ def run_experiment(
     row["why"] = why(row)
     replace_file(run.path / RESULT, (json.dumps(row, indent=1) + "\n").encode())
     return row
+
+
+def bridged_at(records: Sequence[Mapping[str, Any]], bound: float) -> int:
+    """After how many updates a net bridged: at its first evaluation below the bound, else at its best.
+
+    The test has other sequences than the evaluations, so that it may be below the bound where none of them is.
+
+    >>> records = [{"step": 100, "valid_loss": 0.3}, {"step": 200, "valid_loss": 0.2}]
+    >>> bridged_at(records, 0.25), bridged_at(records, 0.1)
+    (200, 200)
+    """
+    below = (record["step"] for record in records if record["valid_loss"] < bound)
+    return next(below, min(records, key=itemgetter("valid_loss"))["step"])
 
 
 def finished_rows(folder: Path) -> list[dict[str, Any]]:
