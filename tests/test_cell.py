@@ -192,7 +192,8 @@ class Mine(Cell):
 """
 
 
-def test_a_cell_of_a_file(tmp_path: Path) -> None:
+def test_a_cell_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = tmp_path / "my_cells.py"
     path.write_text(SOURCE)
     cls = find_cell(f"{path}:Mine")
@@ -200,7 +201,8 @@ def test_a_cell_of_a_file(tmp_path: Path) -> None:
     assert find_cell("mine") is cls
     assert pickle.loads(pickle.dumps(cls(2, 3))).gain == 1.0
     path.write_text(SOURCE.replace("gain=1.0", "gain=3.0"))
-    assert find_cell(f"{path}:Mine")(2, 3).gain == 3.0
+    assert find_cell(f"{path}:Mine")(2, 3).gain == 3.0, "the file as it stands, at once"
+    assert [each.name for each in tmp_path.iterdir()] == ["my_cells.py"]
     layer = elman.Recurrent(f"{path}:Mine", 2, 3, gain=0.0)
     assert not layer(torch.ones(2, 1, 2))[0].any()
 

@@ -8,8 +8,9 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, ClassVar
 
 import torch
@@ -536,11 +537,18 @@ def _cells_in(module: ModuleType) -> dict[str, type[Cell]]:
     return {name: each for name, each in classes.items() if each.step is not Cell.step}
 
 
+class _Source(SourceFileLoader):
+    """Reads a file as it stands: bytecode kept beside it hides a change within a second that leaves the size alone."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"no such file: {str(path)!r} (a cell of your own is named file.py:ClassName)")
     module_name = f"{_OF_A_FILE}{path.resolve().stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_Source(module_name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
