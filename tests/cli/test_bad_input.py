@@ -123,8 +123,9 @@ def test_a_corpus_not_fetched(refused: Refused) -> None:
     assert "the corpus 'grimm' is not in the cache" in said and "elman data --fetch grimm" in said
 
 
-def test_prompts_and_texts_with_characters_never_seen(refused: Refused, run: Path) -> None:
+def test_prompts_and_texts_with_characters_never_seen(call: Any, refused: Refused, run: Path) -> None:
     assert "characters the tokenizer never saw: 'Z' at 4" in refused("generate", run, "--prompt", "the Zebra")
+    assert call("generate", run, "--prompt", "the Zebra").out == ""
     Path("other.txt").write_text("Zebra")
     assert "characters the tokenizer never saw: 'Z' at 0" in refused("evaluate", run, "--data", "other.txt")
 

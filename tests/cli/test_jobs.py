@@ -40,6 +40,8 @@ def test_from_a_file_to_a_prediction(call: Any, refused: Any, trained: Any, monk
     assert "of 12 examples)" in trained.out and "label  examples  precision  recall     F1" in trained.out
     assert lines[-1] == "go on     elman train classify --resume runs/classify-rnn-1 --steps 120"
     run = Path("runs/classify-rnn-1")
+    best = int((run / "checkpoints" / "best").read_text().rpartition("-")[2])
+    assert f"weights   those of step {best}, the best on the validation part" in lines
     assert {path.name for path in run.iterdir()} >= {
         "settings.json", "learned.json", "metrics.jsonl", "curves.png", "confusion.png", "checkpoints"
     }  # fmt: skip

@@ -73,7 +73,11 @@ def test_palettes_grey_and_colours(tmp_path: Path) -> None:
         (np.zeros((2, 3)), None, "X[0] is (3,); expected a picture, (height, width) or (height, width, channels)"),
         (np.array([["a"]])[None], None, "X[0] holds <U1 values; expected numbers"),
         (np.array([[[1.0, np.nan]]]), None, "X[0] is nan at row 0, column 1; expected numbers"),
-        ([np.zeros((2, 2, 3)), np.zeros((2, 2))], None, "X[1] has 1 channels, X[0] has 3; expected the same"),
+        (
+            [np.zeros((2, 2, 3)), np.zeros((2, 2))],
+            None,
+            "X[1] is grey, X[0] is of 3 channels; convert them all",
+        ),
         (np.zeros((2, 2, 2)), np.zeros((1, 2, 2)), "X has 2 pictures, y has 1; expected one for each"),
         (np.zeros((1, 2, 3)), np.zeros((1, 2, 2)), "X[0] is 3 x 2 pixels, its labels are 2 x 2; expected a label"),
         (np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.5), "the labels of X[0] are float64; expected whole numbers"),

@@ -125,11 +125,14 @@ def test_recordings_of_two_rates_give_like_features() -> None:
 def test_broken_recordings(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.zeros(100))
     whole = (tmp_path / "a.wav").read_bytes()
+    write_wav(tmp_path / "a.wav", np.zeros(0))
+    empty = (tmp_path / "a.wav").read_bytes()
     with pytest.raises(UserError, match="No such file"):
         read_wav(tmp_path / "gone.wav")
     for data, sentence in (
         (b"xx", r"is no WAV file of PCM samples \(it ends early\)"),
         (whole[:-20], r"holds 180 bytes of 200 that it announces"),
+        (empty, r"holds no sound; leave it out"),
         (whole[:20] + b"\x03\0" + whole[22:], "unknown format: 3"),
     ):
         (tmp_path / "b.wav").write_bytes(data)

@@ -83,7 +83,12 @@ def test_columns_by_pattern() -> None:
         ("a.csv", b"x,y\n1\n", "a.csv row 2 has 1 fields, but row 1 names 2 columns; a field that holds ','"),
         ("a.csv", b'x,y\n"1,2\n', "a.csv row 2: unexpected end of data; mend its quotes"),
         ("a.csv", b"x,x\n1,2\n", "a.csv row 1: column 2 is named 'x', as an earlier one is"),
-        ("a.csv", b"x,\n1,2\n", "a.csv row 1: column 2 is without a name"),
+        ("a.csv", b"x,\n1,2\n", "a.csv row 1: column 2 is without a name; the first row names the columns"),
+        (
+            "a.csv",
+            b",x\n0,2\n",
+            "column 1 is without a name; the first row names the columns (pandas writes",
+        ),
         ("a.csv", b"x,y\n", "a.csv holds no examples; expected at least one row"),
         ("a.csv", b"", "a.csv holds no examples"),
         ("a.csv", b"x\nok\nna\xefve\n", "a.csv is not utf-8 text: byte 7 (0xef) in row 3 cannot be decoded; give its"),

@@ -70,12 +70,15 @@ def run(arguments: list[str]) -> int:
     model = LanguageModel.load(chosen_run(command.run), command.checkpoint)
     # One text is shown as it grows; several grow side by side and are shown one after the other.
     alone = command.samples == 1
+    begun = False
 
     def show(sample: int, text: str) -> None:
+        # The prompt with the first of it: one that cannot be read is refused before.
+        nonlocal begun
         if alone:
-            print(text, end="", flush=True)
+            print(text if begun else command.prompt + text, end="", flush=True)
+            begun = True
 
-    show(0, command.prompt)
     texts = model.generate(
         command.prompt,
         length=command.length,
@@ -91,7 +94,8 @@ def run(arguments: list[str]) -> int:
         seed=command.seed,
         on_text=show,
     )
-    print(end="\n" if alone else "")
+    if alone:
+        print("" if begun else command.prompt)
     for number, text in enumerate([] if alone else texts, 1):
         print(f"--- {number}\n{command.prompt}{text}\n")
     return 0

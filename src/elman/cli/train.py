@@ -110,6 +110,7 @@ def report(job: str, model: Any) -> None:
             lines["a story"] += f" --prompt '{PROMPT}'"
     else:
         print(f"\n{model.show(model.evaluate(), model.run.path)}")
+        lines["weights"] = f"those of step {model.result.best_step}, the best on the validation part"
         lines["judge"] = f"elman evaluate {folder} --data FILE"
         lines["use"] = f"elman predict {folder} FILE"
         if isinstance(model, Seq2Seq) and model.settings_.pairs.turns is not None:

@@ -62,9 +62,8 @@ def as_pictures(X: Any, y: Any = None, place: Callable[[int], str] | None = None
         raise UserError("there are no pictures; give at least one")
     for i, image in enumerate(images):
         if image.shape[2] != images[0].shape[2]:
-            raise UserError(
-                f"{where(i)} has {image.shape[2]} channels, {where(0)} has {images[0].shape[2]}; expected the same"
-            )
+            kinds = [{1: "grey"}.get(each.shape[2], f"of {each.shape[2]} channels") for each in (image, images[0])]
+            raise UserError(f"{where(i)} is {kinds[0]}, {where(0)} is {kinds[1]}; convert them all to one kind")
     if y is None:
         return Pictures(images, where)
     labels = [_label_map(each, where(i)) for i, each in enumerate(_members(y, "y"))]

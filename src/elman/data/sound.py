@@ -122,7 +122,9 @@ def read_wav(path: str | Path) -> tuple[Samples, int]:
         raise UserError(
             f"{path} is no WAV file of PCM samples ({str(error) or 'it ends early'}); convert it"
         ) from error
-    if len(data) != count * channels * width or not count:
+    if not count:
+        raise UserError(f"{path} holds no sound; leave it out")
+    if len(data) != count * channels * width:
         raise UserError(
             f"{path} holds {len(data)} bytes of {count * channels * width} that it announces; fetch it again"
         )

@@ -211,7 +211,10 @@ def _delimited(name: str, text: str, delimiter: str, numbers: bool) -> Table:
     for number, column in enumerate(names):
         if not column or column in names[:number]:
             what = f"named {column!r}, as an earlier one is" if column else "without a name"
-            raise UserError(f"{name} row {rows[0]}: column {number + 1} is {what}; the first row names the columns")
+            index = "" if column or number else " (pandas writes its index so; index=False leaves it out)"
+            raise UserError(
+                f"{name} row {rows[0]}: column {number + 1} is {what}; the first row names the columns{index}"
+            )
     for record, row in zip(records, rows, strict=True):
         if len(record) != len(names):
             raise UserError(

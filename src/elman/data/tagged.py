@@ -105,7 +105,10 @@ def read_tagged(
     if ending.endswith(COLUMNS):
         return _read_columns(path, encoding, inputs, tags, strict)
     if not ending.endswith(TAGGED):
-        raise UserError(f"{path} ends in none of {', '.join(TAGGED)}; rename the file or convert it")
+        raise UserError(
+            f"{path} ends in none of {', '.join(TAGGED)}; rename the file or convert it (in Python, sentences "
+            "themselves come in a list)"
+        )
     table = read_table(path, encoding)
     if ending.endswith(".csv"):
         return _read_steps(table, inputs, tags, sequence, strict, kind)

@@ -65,7 +65,7 @@ class Coded:
         """Steps of every sequence."""
         return [len(each) for each in self.steps]
 
-    def warning(self, place: Callable[[int], str]) -> dict[str, str]:
+    def warning(self, place: Callable[[int], str], advice: str = "") -> dict[str, str]:
         """A line for the summary of a fit about the longest sequence, where it is far longer than others."""
         far = far_longer(self.lengths)
         if not len(far):
@@ -74,7 +74,7 @@ class Coded:
         such = f", the longest of {len(far):,} such" if len(far) > 1 else ""
         return {
             "longest": f"{self.lengths[far[0]]:,} {what} ({place(int(far[0]))}{such}), median "
-            f"{np.median(self.lengths):,.0f}: slows every batch it is in; shorten it or leave it out"
+            f"{np.median(self.lengths):,.0f}: slows every batch it is in; {advice}shorten it or leave it out"
         }
 
     def batch(self, rows: Rows, targets: Tensor | None = None) -> Batch:

@@ -208,8 +208,8 @@ def train(
                     raise NotFiniteError(position.step, *culprit, _advice(run, settings))
                 if log:
                     log.append(record)
-                display.evaluated(record)
                 if judged:
+                    display.evaluated(record)
                     save()
                 if log and picture and time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
                     draw_curves(log.records, run.curves, position.best_step)

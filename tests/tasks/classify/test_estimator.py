@@ -158,7 +158,8 @@ def test_a_text_that_slows_its_batches_is_named(part: str) -> None:
     train, held = (far, texts) if part == "learnt from" else (texts, far)
     said = io.StringIO()
     small(steps=1).fit(train, labels, valid=(held, labels), quiet=False, console=Console(file=said, width=200))
-    line = "longest   1,100 tokens (X[17]), median 2: slows every batch it is in; shorten it or leave it out\n"
+    advice = "set max_length (--max-length), shorten it or leave it out"
+    line = f"longest   1,100 tokens (X[17]), median 2: slows every batch it is in; {advice}\n"
     assert line in said.getvalue()
 
 

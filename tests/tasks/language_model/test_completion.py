@@ -117,6 +117,13 @@ def test_words_come_as_often_as_in_the_text(worded: LanguageModel) -> None:
         assert p == pytest.approx(after[text] / total, abs=0.1)
 
 
+def test_a_text_goes_on_from_a_prompt_of_words(worded: LanguageModel) -> None:
+    for options in ({"greedy": True}, {"beam": 2}):
+        after = worded.generate("the king", length=3, **options)
+        assert after[0] == " " and worded.generate("the king ", length=3, **options) == after[1:]
+    assert worded.generate("", length=3, greedy=True)[0] != " "
+
+
 def test_the_five_likeliest_are_counted_position_by_position(worded: LanguageModel, tmp_path: Path) -> None:
     path = tmp_path / "judged.txt"
     path.write_text("the fox saw the moon.\nthe king lost.\n" * 3)

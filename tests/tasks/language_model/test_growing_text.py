@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elman.data.tokenizers import BPETokenizer
+from elman.data.tokenizers import BPETokenizer, WordTokenizer
 from elman.tasks.language_model.growing_text import GrowingText
 
 BYTES = BPETokenizer.train(["a"], vocab_size=257)
@@ -34,6 +35,14 @@ def test_it_holds_back_what_may_become_the_stop() -> None:
     assert (text.end(), text.text, text.ended) == ("", "xa", True)
     other = GrowingText(characters, "aab")
     assert "".join([*(other.add(ord(letter)) for letter in "xaac"), other.end()]) == "xaac"
+
+
+@pytest.mark.parametrize("prompt", ["the king", "the king ", "", 'he said "'])
+def test_it_goes_on_from_a_prompt(prompt: str) -> None:
+    words = WordTokenizer.train(['the king was he said "'], min_count=0)
+    text = GrowingText(words.decode_each, None, words.encode(prompt), blank=prompt.endswith(" "))
+    written = [text.add(int(i)) for i in words.encode("was he")]
+    assert written == [" was" if prompt == "the king" else "was", " he"]
 
 
 @given(st.text("ab"), st.text("ab", max_size=4))

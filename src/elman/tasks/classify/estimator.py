@@ -29,6 +29,7 @@ from .settings import ClassifierSettings
 
 EVALUATION_ROWS = 128
 MOST_ONCE = 20  # labels up to which each may stand at one example alone
+CUT = "set max_length (--max-length), "
 SHOWN = 60  # characters of an example in a line of output
 
 
@@ -128,7 +129,7 @@ class Classifier(LabellingEstimator):
             lambda batch: len(batch.targets),
             lambda: _numbers(_log_probabilities(net, kept[0]), kept[1]),
             self._about(len(targets), len(kept[1]))
-            | (coded.warning(train.inputs.place) or kept[0].warning(held.inputs.place)),
+            | (coded.warning(train.inputs.place, CUT) or kept[0].warning(held.inputs.place, CUT)),
             _JUDGES[settings.goal.best],
         )
         self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)

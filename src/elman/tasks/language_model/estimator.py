@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -217,6 +218,9 @@ class LanguageModel(Estimator):
         self._require_net()
         ids = encode_prompt(self.tokenizer_, prompt.lower() if self.settings_.text.lowercase else prompt)
         end, unknown = self.tokenizer_.end_id, self.tokenizer_.unknown_id
+        # Of what stands between words their tokens know nothing.
+        blank = prompt[-1:].isspace() and not self.tokenizer_.decode(ids)[-1:].isspace()
+        start = partial(GrowingText, self.tokenizer_.decode_each, stop, ids, blank)
         common: dict[str, Any] = {"start": end, "forbid": () if unknown is None else (unknown,)}
         if beam is not None:
             if samples != 1 or top_k or top_p or greedy or noise is not None:
@@ -226,12 +230,13 @@ class LanguageModel(Estimator):
             best = beam_search(
                 self.net, ids, length=length, width=beam, length_penalty=length_penalty, stop=end, **common
             )[0].ids
-            written = self.tokenizer_.decode(i for i in best if i != end)
-            if stop:
-                written = written.partition(stop)[0]
+            text = start()
+            for token in best:
+                text.add(token)
+            text.end()
             if on_text is not None:
-                on_text(0, written)
-            return written
+                on_text(0, text.text)
+            return text.text
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy)
         steps = stream_tokens(
             self.net,
@@ -244,7 +249,7 @@ class LanguageModel(Estimator):
             seed=seed,
             **common,
         )
-        texts = [GrowingText(self.tokenizer_.decode_each, stop) for _ in range(samples)]
+        texts = [start() for _ in range(samples)]
         # A net that starts from noise draws it from PyTorch's own generator.
         with torch.random.fork_rng([], enabled=seed is not None):
             if seed is not None:

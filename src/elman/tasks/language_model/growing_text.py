@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 
 class GrowingText:
@@ -12,18 +12,30 @@ class GrowingText:
     may be the beginning of the stop text, are held back, so that the parts returned, put together, are ``text``. Each
     token is decoded once, by ``decode_each`` of its tokenizer.
 
+    The tokens ``before`` are those of a prompt that the text goes on from: they are not in it, but say whether it
+    begins with a blank; with ``blank`` the prompt ends in one that its tokens do not have, and the text begins without.
+
     >>> text = GrowingText(lambda ids: map(chr, ids), stop="end")
     >>> [text.add(ord(letter)) for letter in "see end"], text.end(), text.text
     (['s', '', 'e', 'e ', '', '', ''], '', 'see ')
     """
 
-    def __init__(self, decode_each: Callable[[Iterator[int]], Iterator[str]], stop: str | None) -> None:
+    def __init__(
+        self,
+        decode_each: Callable[[Iterator[int]], Iterator[str]],
+        stop: str | None,
+        before: Iterable[int] = (),
+        blank: bool = False,
+    ) -> None:
         self.ended = False
         self._token: int | None = None
         self._texts = decode_each(iter(lambda: self._token, None))
         self._given: list[str] = []
         self._held = ""
         self._stop = stop or ""
+        self._blank = blank
+        for self._token in before:
+            next(self._texts)
 
     @property
     def text(self) -> str:
@@ -47,6 +59,8 @@ class GrowingText:
         return new + self._give(len(self._held))
 
     def _take(self, new: str) -> str:
+        if self._blank and new:
+            new, self._blank = new.removeprefix(" "), False
         self._held += new
         if self._stop and (place := self._held.find(self._stop)) >= 0:
             self.ended = True
