@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from elman import UserError
-from elman.data.dates import absent, dates_after
+from elman.data.dates import absent, dates_after, is_date, moments, why_unread
 from elman.data.series import (
     as_series,
     filled,
@@ -117,6 +117,7 @@ def test_other_files(tmp_path: Path) -> None:
         ),
         # Neither numbers nor dates: a column of numbers with a mistake.
         ("sold,price\n1x,2\n3,4\n5,6\n", {}, "row 2, column 'sold': '1x' is no number"),
+        ('sold,price\n"1,5",2\n3,4\n', {"target": "sold"}, "'1,5' is no number; write numbers without commas: a point"),
         (CSV, {"past": ["price"], "known": ["sold"], "where": "shop=a", "dates": "shop"}, "no column 'shop'"),
         (CSV.replace("3,1.5", "x3,1.5"), {"target": "sold"}, r"x.csv row 4, column 'sold': 'x3' is no number"),
         (CSV + "2020-01-04,b,4\n", {"target": "sold"}, "row 5 has 3 fields, but row 1 names 4 columns"),
@@ -375,6 +376,89 @@ def test_dates_of_two_readings_go_on() -> None:
     assert dates_after(["01/31/1990", *early[:12]], 1) == ["01/13/2019"]
     years = [f"01/02/{year}" for year in range(1900, 2020)]
     assert dates_after(years, 1) == ["+1"] and dates_after(["13/02/1899", *years], 1) == ["01/02/2020"]
+
+
+@pytest.mark.parametrize(
+    "day",
+    ["%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%m/%d/%y",
+     "%d.%m.%y", "%b %d %Y", "%d %b %Y", "%b-%d-%Y", "%d-%b-%Y", "%d-%b-%y"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "hour", ["", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", ", %I:%M:%S %p", " %I:%M%p", " %H:%M:%S.000"]
+)
+def test_a_day_of_any_form_may_have_a_time_of_day_of_any_form(day: str, hour: str) -> None:
+    times = [datetime(2005, 12, 20) + k * timedelta(hours=1 if hour else 24) for k in range(300)]
+    dates = [each.strftime(day + hour) for each in times]
+    assert is_date(dates[0]) and moments(dates) == times and why_unread(dates) is None
+    assert dates_after(dates[:-3], 3) == dates[-3:]
+    assert absent(dates[:50] + dates[52:]) == {50: dates[50:52]}
+    with pytest.raises(UserError, match=f"position 2: {dates[1]} is the date of the row before too"):
+        as_series({"date": [*dates[:2], *dates[1:]], "sold": range(301)})
+
+
+def test_am_and_pm_may_be_small() -> None:
+    dates = [f"3/{day}/24 {hour}:00 {half}m" for day in (4, 5) for half in "ap" for hour in (12, *range(1, 12))]
+    assert moments(dates) == [datetime(2024, 3, 4) + timedelta(hours=k) for k in range(48)]
+    assert dates_after(dates[:30], 18) == dates[30:]
+
+
+@pytest.mark.parametrize("hour", ["", "H:M", "I:M", "0H:M"])
+@pytest.mark.parametrize("order", ["{d}/{m}/{y}", "{m}/{d}/{y}", "{y}-{m}-{d}", "{m}/{d}/{short:02}"])
+def test_without_zeros_they_stay_without(order: str, hour: str) -> None:
+    def text(time: datetime) -> str:
+        day = order.format(d=time.day, m=time.month, y=time.year, short=time.year % 100)
+        clock = {
+            "": "",
+            "H:M": f" {time.hour}:{time.minute:02}",
+            "0H:M": f" {time:%H:%M}",
+            "I:M": f" {(time.hour - 1) % 12 + 1}:{time:%M %p}",
+        }
+        return day + clock[hour]
+
+    step = timedelta(hours=24 if not hour else 1, minutes=5 if hour else 0)
+    dates = [text(datetime(2004, 12, 3) + k * step) for k in range(700)]
+    for end in (100, 340, 690):
+        assert dates_after(dates[:end], 10) == dates[end : end + 10]
+
+
+def test_whole_numbers_are_seconds_or_dates_without_signs() -> None:
+    seconds = [str(1704067200 + 3600 * k) for k in range(30)]
+    assert moments(seconds) == [int(each) for each in seconds]
+    assert dates_after(seconds, 1) == ["1704175200"] and absent(seconds[:9] + seconds[10:]) == {9: [seconds[9]]}
+    compact = [each.strftime("%Y%m%d%H") for each in hours(50)]
+    assert moments(compact) == hours(50) and dates_after(compact[:-1], 1) == compact[-1:]
+    assert why_unread(["20200131", "20200232"]) == "'20200232'"
+
+
+def test_what_cannot_be_read_is_told() -> None:
+    assert why_unread(["04-Mar-24", "05-Foo-24", "x"]) == "'05-Foo-24'"
+    assert why_unread(["2020-01-01 00:00 CET"]) == "'2020-01-01 00:00 CET'"
+    assert why_unread(["13/01/2020", "01/14/2020"]) == "'01/14/2020'"
+    assert why_unread(["2020-01-01T00:00", "2020-01-02T00:00Z"]) == "'2020-01-02T00:00Z'"
+    assert why_unread(["3/4/2020", "2/5/2020"]) == "days or months first in '3/4/2020'?"
+    assert why_unread([]) is why_unread(["7", "3"]) is why_unread(["2020-01-01"]) is None
+
+
+@pytest.mark.parametrize("name", ["Date Time", "DATE_TIME", "Time Stamp", "ds"])
+def test_dates_are_found_by_their_name(name: str) -> None:
+    series = as_series({"sold": [1, 2], name: [7, 8]})
+    assert series.columns == ("sold",) and series.dates == ("7", "8")
+
+
+def test_an_hour_that_comes_twice_leads_to_zones() -> None:
+    clocks = (
+        r"where clocks were put back an hour comes twice: times with their zone \(such as 2020-10-25 02:00\+02:00\)"
+    )
+    for dates in (["25.10.2020 02:00"] * 2, ["10/25/2020 1:59 AM", "10/25/2020 1:00 AM"]):
+        with pytest.raises(UserError, match=clocks):
+            as_series({"time": dates, "sold": [1, 2]})
+    for dates in (
+        ["2020-10-25"] * 2, ["2020-10-25T02:00Z"] * 2, ["2020-10-25 05:00", "2020-10-25 02:00"], ["7", "7"],
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=r"row before.*choose one series with where= \(--where\)$"):
+            as_series({"time": dates, "sold": [1, 2]})
+    with pytest.raises(UserError, match=r"\(--where\)$"):
+        as_series({"time": ["2020-10-25 02:00"] * 2, "minute": [1, 1], "sold": [1, 2]}, "sold")
 
 
 def test_times_with_zones_go_on() -> None:

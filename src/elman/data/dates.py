@@ -11,10 +11,18 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-FORMATS = (
-    "%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m", "%Y%m%d", "%b %d %Y", "%b-%d-%Y",
-    "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y",
+Form = tuple[str, str]
+"""How ``strptime`` reads a day, and how the time of day behind it, "" where there is none."""
+DAYS = (
+    "%Y-%m-%d", "%Y-%m", "%Y/%m/%d", "%b %d %Y", "%b-%d-%Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d.%m.%Y", "%d.%m.%y",
+    "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%m-%d-%Y", "%d-%m-%Y",
 )  # fmt: skip
+# Dates of digits alone, by their number; ten may be seconds since 1970 too, which begin with neither 19 nor 20.
+COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+TIME = re.compile(
+    r"(?P<gap>T|,? +)\d\d?:\d\d(?P<seconds>:\d\d)?(?P<zeros>(?<=:\d\d:\d\d)\.0+)?(?P<half> ?[AP]M)?$", re.IGNORECASE
+)
+ONE_DIGIT = re.compile(r"(?<!\d)\d(?!\d)")
 # What stands behind a time of day: a time zone, before it zeros of a second.
 ZONE = re.compile(r"(?<=:\d\d)(?:\.0+)?\s?(?:Z|UTC|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)$")
 DAY = 86_400
@@ -24,10 +32,10 @@ MOST_GAPS = 0.1  # of all steps; shops that close one day a week have a sixth
 def is_date(text: str) -> bool:
     """Whether a text is a date in one of the forms that are known; a time may have a time zone behind it.
 
-    >>> is_date("2020-01-31"), is_date("3/31/2020"), is_date("2020-01-31T12:00:00+02:00"), is_date("2020-02-31")
+    >>> is_date("2020-01-31"), is_date("3/31/2020 3:00 PM"), is_date("2020-01-31T12:00:00+02:00"), is_date("2020-02-31")
     (True, True, True, False)
     """
-    return any(_times([text], form) for form in FORMATS)
+    return any(_times([text], form) for form in _forms(text))
 
 
 def moments(dates: Sequence[str]) -> list[int] | list[datetime] | None:
@@ -43,6 +51,18 @@ def moments(dates: Sequence[str]) -> list[int] | list[datetime] | None:
     """
     found = _read(dates)
     return found and found[1]
+
+
+def why_unread(dates: Sequence[str]) -> str | None:
+    """What in dates cannot be read, in words; None where ``moments`` reads all.
+
+    >>> why_unread(["05-Mar-24", "06-Foo-24"]), why_unread(["1/2/2020"]), why_unread(["1999"])
+    ("'06-Foo-24'", "days or months first in '1/2/2020'?", None)
+    """
+    if _read(dates):
+        return None
+    row = max((len(_times_before_another(dates, form)) for form in _forms(dates[0])), default=0)
+    return f"days or months first in {dates[0]!r}?" if row == len(dates) else repr(dates[row])
 
 
 def absent(dates: Sequence[str]) -> dict[int, list[str]]:
@@ -73,7 +93,8 @@ def absent(dates: Sequence[str]) -> dict[int, list[str]]:
     lacking = {row: [back(places[row - 1] + k * step) for k in range(1, size)] for row, size in gaps}
     if form and _has_hours(when, [each for some in lacking.values() for each in some]):
         return {}
-    return {row: [_written(each, form, dates, row - 1) for each in some] for row, some in lacking.items()}
+    written = _writer(form, dates)
+    return {row: [written(each, dates[row - 1]) for each in some] for row, some in lacking.items()}
 
 
 def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
@@ -96,7 +117,8 @@ def dates_after(dates: Sequence[str] | None, count: int) -> list[str]:
     form, when = found
     places, back = _grid(when)
     step = _commonest([b - a for a, b in pairwise(places)])
-    return [_written(back(places[-1] + k * step), form, recent, -1) for k in range(1, count + 1)]
+    written = _writer(form, recent)
+    return [written(back(places[-1] + k * step), recent[-1]) for k in range(1, count + 1)]
 
 
 def _grid(when: Sequence[Any]) -> tuple[list[int], Callable[[int], Any]]:
@@ -141,14 +163,14 @@ def _is_leap_day(time: datetime) -> bool:
     return (time.month, time.day) == (2, 29) or time.timetuple().tm_yday == 366
 
 
-def _read(dates: Sequence[str], column: Sequence[str] = ()) -> tuple[str | None, list[Any]] | None:
+def _read(dates: Sequence[str], column: Sequence[str] = ()) -> tuple[Form | None, list[Any]] | None:
     """The form of dates, None of whole numbers, and what they say; ``column`` are all dates, where these are the last.
 
     None where no form fits all, or two forms say different things and the column does not decide.
     """
-    if all(_is_whole(each) and len(each) < 8 for each in dates):
+    found = {form: times for form in _forms(dates[0]) if (times := _times(dates, form))} if dates else {}
+    if not found and all(map(_is_whole, dates)) and not (dates and is_date(dates[0])):
         return None, [int(each) for each in dates]
-    found = {form: times for form in FORMATS if (times := _times(dates, form))}
     if len({tuple(times) for times in found.values()}) > 1:
         readings = {form: times for form in found if (times := _times(column or dates, form))}
         likely = next(iter(readings)) if len(readings) == 1 else _likeliest(readings)
@@ -156,7 +178,20 @@ def _read(dates: Sequence[str], column: Sequence[str] = ()) -> tuple[str | None,
     return next(iter(found.items()), None)
 
 
-def _likeliest(readings: Mapping[str, Sequence[datetime]]) -> str | None:
+def _forms(text: str) -> list[Form]:
+    """The forms in which a text may be written: its digits and signs alone tell how its time of day is."""
+    if _is_whole(text):
+        length = len(text) if text[:2] in ("19", "20") or len(text) == 8 else 0
+        return [(COMPACT[length], "")] if length in COMPACT else []
+    time = _hour(text)
+    if not time:
+        return [(day, "") for day in DAYS]
+    hour = f"{time['gap']}{'%I' if time['half'] else '%H'}:%M{':%S' if time['seconds'] else ''}{time['zeros'] or ''}"
+    half = re.sub("[AP]M", "%p", time["half"] or "", flags=re.IGNORECASE)
+    return [(day, hour + half) for day in (*DAYS, COMPACT[8])]
+
+
+def _likeliest(readings: Mapping[Form, Sequence[datetime]]) -> Form | None:
     """The form in which most steps are alike, and before all the times are in order; None where two are as good."""
     ranks = {}
     for form, times in readings.items():
@@ -169,12 +204,25 @@ def _likeliest(readings: Mapping[str, Sequence[datetime]]) -> str | None:
     return best[0] if len(best) == 1 else None
 
 
-def _times(dates: Sequence[str], form: str) -> list[datetime] | None:
-    try:
-        times = [_time(each, form) for each in dates]
-    except ValueError:
-        return None
-    return times if len({time.tzinfo is None for time in times}) == 1 else None
+def _times(dates: Sequence[str], form: Form) -> list[datetime] | None:
+    """What dates say in a form, None where it does not fit all, or only some have a time zone."""
+    times = _times_before_another(dates, form)
+    return times if len(times) == len(dates) else None
+
+
+def _times_before_another(dates: Sequence[str], form: Form) -> list[datetime]:
+    """What the first dates say, up to one that the form does not fit, or that differs in having a time zone."""
+    times: list[datetime] = []
+    whole = "".join(form)
+    for each in dates:
+        try:
+            time = _time(each, whole)
+        except ValueError:
+            break
+        if times and (time.tzinfo is None) != (times[0].tzinfo is None):
+            break
+        times.append(time)
+    return times
 
 
 def _time(text: str, form: str) -> datetime:
@@ -191,16 +239,38 @@ def _on_day(time: datetime, day: int) -> datetime:
     return time.replace(day=min(day, monthrange(time.year, time.month)[1]))
 
 
-def _written(moment: Any, form: str | None, like: Sequence[str], row: int) -> str:
-    """A moment in a form, in the time zone of that row, without zeros where those like it have none: "Jan 1 2000"."""
+def _writer(form: Form | None, dates: Sequence[str]) -> Callable[[Any, str], str]:
+    """What writes a moment as these dates are, in the time zone of one of them, without zeros if they have none."""
     if form is None:
-        return str(moment)
-    zone = ZONE.search(like[row])
-    if moment.tzinfo:
-        moment = moment.astimezone(_time(like[row], form).tzinfo)
-    text = moment.strftime(form)
-    bare = form[:2] in ("%b", "%m", "%d") and not any(re.search(r"\b0\d", each) for each in like)
-    return (re.sub(r"\b0(?=\d)", "", text) if bare else text) + (zone[0] if zone else "")
+        return lambda moment, like: str(moment)
+    day, hour = form
+    parts = [(each[: time.start()], time[0]) if (time := _hour(each)) else (each, "") for each in dates]
+    bare_day, bare_hour = (any(map(ONE_DIGIT.search, texts)) for texts in zip(*parts, strict=True))
+    small = any("m" in time for _, time in parts)
+
+    def written(moment: datetime, like: str) -> str:
+        zone = ZONE.search(like)
+        if moment.tzinfo:
+            moment = moment.astimezone(_time(like, day + hour).tzinfo)
+        clock = moment.strftime(_bare(hour, moment) if bare_hour else hour)
+        date = moment.strftime(_bare(day, moment) if bare_day else day)
+        return date + (clock.lower() if small else clock) + (zone[0] if zone else "")
+
+    return written
+
+
+def _hour(text: str) -> re.Match[str] | None:
+    """The time of day in a date, without its zone."""
+    zone = ZONE.search(text)
+    return TIME.search(text, 0, zone.start() if zone else len(text))
+
+
+def _bare(form: str, moment: datetime) -> str:
+    """A form with the numbers of this moment in it, those that have one digit without a zero before it."""
+    numbers = {"%d": moment.day, "%m": moment.month, "%H": moment.hour, "%I": (moment.hour - 1) % 12 + 1}
+    for field, number in numbers.items():
+        form = form.replace(field, str(number))
+    return form
 
 
 def _is_whole(text: str) -> bool:

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .dates import absent, is_date, moments
 from .table import read_table, unnamed_columns
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat"}  # the last two as pandas writes them
-DATE_NAMES = {"date", "dates", "day", "datetime", "ds", "month", "time", "timestamp", "year"}
+DATE_NAMES = {"date", "dates", "day", "datetime", "ds", "month", "time", "timestamp", "year"}  # also "Date Time"
 # Columns of these names may hold a part of the date; after the highest that it can be it begins anew, years never.
 DATE_PARTS = {"year": 0, "quarter": 4, "month": 12, "week": 53, "day": 31, "hour": 24, "minute": 60, "second": 60}
 Table = Any
@@ -212,9 +213,19 @@ def _check_order(frame: _Frame, column: str, labels: Sequence[str]) -> None:
         )
         said = f"{frame.origin} {frame.places[row]}: {here}"
         one = "choose one series with where= (--where)"
+        if not parts and ":" in labels[row] and _may_be_put_back(a[0], b[0]):
+            one += (
+                "; where clocks were put back an hour comes twice: times with their zone (such as "
+                "2020-10-25 02:00+02:00) tell the two apart"
+            )
         if a == b:
             raise UserError(f"{said} is the date of the row before too; keep one row a date, or {one}")
         raise UserError(f"{said} does not come after {there} of the row before; sort the rows, or {one}")
+
+
+def _may_be_put_back(before: Any, after: Any) -> bool:
+    """Whether a time is so little before another, both without a zone, that the clock may have been put back."""
+    return isinstance(after, datetime) and after.tzinfo is None and before - after <= timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -251,6 +262,8 @@ class _Frame:
         try:
             return float(cell)
         except (TypeError, ValueError):
+            if re.fullmatch(r"-?\d+,\d+", str(cell)):
+                hint = "write numbers without commas: a point before the decimals, nothing between thousands"
             raise UserError(
                 f"{self.origin} {self.places[row]}, column {name!r}: {cell!r} is no number; {hint}"
             ) from None
@@ -267,7 +280,8 @@ class _Frame:
         """The column of dates, none of those ``named`` otherwise."""
         for name, cells in {} if self.index and is_date(self.index[0]) else self.columns.items():
             if name not in named and (
-                name.lower() in DATE_NAMES or (is_date(_first(cells)) and not self.is_numeric(name))
+                re.sub(r"[\s_-]", "", name.lower()) in DATE_NAMES
+                or (is_date(_first(cells)) and not self.is_numeric(name))
             ):
                 return name
         return None if self.index is None else INDEX

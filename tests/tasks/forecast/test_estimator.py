@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from elman import Forecaster, UserError
 from elman.cli import main
@@ -306,6 +307,34 @@ def test_absent_dates_are_missing_values() -> None:
     np.testing.assert_array_equal(models[0].series_.values, models[1].series_.values)
     assert models[0].series_.dates == models[1].series_.dates == tuple(days)
     assert models[0].evaluate() == models[1].evaluate()
+
+
+def test_a_fit_says_what_it_filled_and_which_dates_it_cannot_read(tmp_path: Path) -> None:
+    days = [f"{date(2020, 1, 1) + timedelta(days=k):%d-%b-%y}" for k in range(300)]
+
+    def said(table: dict[str, Any]) -> list[str]:
+        console = Console(file=io.StringIO(), width=200)
+        small(missing="interpolate", steps=2).fit(table, console=console, quiet=False)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        return [" ".join(line.split()) for line in lines if line.startswith(("dates", "filled"))]
+
+    sold = [None if k in (7, 8) else value for k, value in enumerate(wave())]
+    assert said({"day": days, "sold": wave()}) == []
+    assert said({"day": days, "sold": sold}) == ["filled 2 missing values"]
+    assert said({"day": days[:99] + days[100:], "sold": sold[:-1]}) == [
+        "filled 3 missing values (1 row added for absent dates)"
+    ]
+    days[4] = "05-Foo-20"
+    assert said({"day": [None, *days[1:]], "sold": sold}) == [
+        "dates not understood ('05-Foo-20'): order and gaps are not checked",
+        "filled 2 missing values",
+    ]
+    # So does a forecast from a file.
+    file = tmp_path / "x.csv"
+    file.write_text("day,sold\n01-Mar-21,3\n" + "".join(f"{k:02}-Mar-21,{'' if k == 9 else k}\n" for k in range(3, 32)))
+    model = small(missing="interpolate", steps=2).fit(wave(), run=tmp_path / "run")
+    *_, (_, last) = model.predictions([str(file)], 1)
+    assert "\nfilled    2 missing values (1 row added for absent dates)\npicture   " in last
 
 
 def test_rows_of_known_covariates_bring_their_dates() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from ...data import Batches, Scaling
-from ...data.dates import dates_after
+from ...data.dates import dates_after, why_unread
 from ...data.series import (
     Series,
     Table,
@@ -108,7 +108,7 @@ class Forecaster(SequenceEstimator):
         if isinstance(X, str | Path):
             options, X = {**options, "data": str(X)}, None
         settings = self._begin(options)
-        self.series_, _ = self._read(X)
+        self.series_, _, filling = self._read(X)
         end, seen = self.parts_ = settings.parts(len(self.series_))
         self._check_learnable(end)
         self.scaling_ = Scaling.learned([self._numbers(self.series_[: max(end, 1)])])
@@ -147,6 +147,7 @@ class Forecaster(SequenceEstimator):
                 f"{', '.join(self.series_.columns[: self.series_.targets])}",
                 "parts": f"{end:,} to learn from, {seen - end:,} to choose the best weights by, "
                 f"{len(self.series_) - seen or 'none'} for evaluate",
+                **self._remarks(filling),
             },
         )
         self._train(lesson, run=run, resume=resume, console=console, quiet=quiet)
@@ -179,7 +180,7 @@ class Forecaster(SequenceEstimator):
         rows of ``future``, or a horizon beyond one block with covariates whose future is not known.
         """
         self._require_net()
-        series, ahead = (self.series_, None) if X is None else self._reread(X)
+        series, ahead = (self.series_, None) if X is None else self._reread(X)[:2]
         return self._next(series, ahead if future is None else self._future(future), horizon)
 
     def _next(self, series: Series, ahead: Series | None, horizon: int | None = None) -> Forecast:
@@ -289,14 +290,15 @@ class Forecaster(SequenceEstimator):
             raise UserError(f"top is {top}; a forecast has one answer for each step, leave top out")
         files: list[str | None] = [*sources] or [None]
         for source, picture in zip(files, picture_names(sources) or ["forecast.png"], strict=True):
-            series, ahead = (self.series_, None) if source is None else self._reread(source)
+            series, ahead, filling = (self.series_, None, "") if source is None else self._reread(source)
             forecast, path = self._next(series, ahead), self.run.path / picture
             draw_forecasts(series, [forecast], path, f"{self._name}: the next {len(forecast)} steps")
             records = forecast.records()
             lines = as_table(records)
+            below = (f"\nfilled    {filling}" if filling else "") + f"\npicture   {path}"
             for number, (record, line) in enumerate(zip(records, lines[1:], strict=True)):
                 line = f"{lines[0]}\n{line}" if number == 0 else line
-                yield record, f"{line}\npicture   {path}" if number == len(records) - 1 else line
+                yield record, line + below if number == len(records) - 1 else line
 
     def _windows(self, net: ForecastNet, end: int, first: int) -> SeriesWindows:
         """The windows of the first ``end`` rows whose forecasts begin at row ``first`` or later."""
@@ -315,8 +317,8 @@ class Forecaster(SequenceEstimator):
 
     # What is read, and how it becomes numbers
 
-    def _read(self, data: Table) -> tuple[Series, Series | None]:
-        """The series of ``data``, and the covariates of rows at its end that hold nothing else, where there are any."""
+    def _read(self, data: Table) -> tuple[Series, Series | None, str]:
+        """The series of ``data``, the covariates of rows at its end that hold nothing else, and what is filled."""
         asked = self.settings_.series
         source = asked.data if data is None else data
         if source is None:
@@ -325,7 +327,7 @@ class Forecaster(SequenceEstimator):
             as_series(source, asked.target, past=asked.past, known=asked.known, dates=asked.dates, where=asked.where)
         )
 
-    def _reread(self, data: Table) -> tuple[Series, Series | None]:
+    def _reread(self, data: Table) -> tuple[Series, Series | None, str]:
         """The same for the model there is: with the columns of training."""
         asked = self.settings_.series
         options: dict[str, Any] = {"past": asked.past, "known": asked.known, "dates": asked.dates, "where": asked.where}
@@ -340,12 +342,13 @@ class Forecaster(SequenceEstimator):
         except UserError as error:
             raise UserError(f"future: {error}") from error
 
-    def _cut(self, series: Series) -> tuple[Series, Series | None]:
-        ahead = None
+    def _cut(self, series: Series) -> tuple[Series, Series | None, str]:
+        ahead, rows_read = None, len(series)
         if self.settings_.series.missing == "interpolate":
             series = with_all_dates(series)
         else:
             require_all_dates(series, f"add a row for it, or {FILLING}")
+        added = len(series) - rows_read
         if series.known:
             told = ~np.isnan(series.target_values).all(1)
             rows = int(np.flatnonzero(told)[-1]) + 1 if told.any() else 0
@@ -359,7 +362,17 @@ class Forecaster(SequenceEstimator):
                     "logarithm; leave log out, or add a constant"
                 )
         self._check_complete(series)
-        return series, ahead
+        cells = int(np.isnan(series.values).sum())
+        filling = f"{cells:,} missing value{'s' * (cells > 1)}" if cells else ""
+        if added:
+            filling += f" ({added:,} row{'s' * (added > 1)} added for absent dates)"
+        return series, ahead, filling
+
+    def _remarks(self, filling: str) -> dict[str, str]:
+        """What the summary of a fit says of the dates and of what is filled, where there is something to say."""
+        why = why_unread([label for label in self.series_.dates or () if not is_missing(label)])
+        remarks = {"dates": f"not understood ({why}): order and gaps are not checked"} if why else {}
+        return {**remarks, "filled": filling} if filling else remarks
 
     def _complete(self, series: Series) -> np.ndarray:
         """All values (T, C), gaps filled from these rows alone where the option says so."""

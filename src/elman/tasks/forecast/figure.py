@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 SERIES, FORECAST = "#3a3a3a", "#c0392b"
 MOST_PANELS, MOST_ROWS = 6, 400
-TICKS = 6
+MOST_TICKS = 6
+LINE = 90  # characters of labels that fit side by side under a panel
+HOUR = re.compile(r"(?<=\d)(T|,? +)(?=\d\d?:\d\d)")  # what stands between a day and an hour
 
 
 def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, title: str = "") -> int:
@@ -53,8 +56,12 @@ def draw_forecasts(series: Series, forecasts: Sequence[Forecast], path: Path, ti
         axes.margins(x=0.01)
     every[0].set_title(title, loc="left", fontsize=11)
     figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    ticks = np.unique(np.linspace(first, end - 1, TICKS).round().astype(int))
-    axes.set_xticks(ticks, [labels[min(tick, len(labels) - 1)] for tick in ticks])
+    shown_labels = [HOUR.sub("\n", label) for label in labels[first:end]]
+    widest = max(len(line) for label in shown_labels for line in label.split("\n"))
+    # The outermost labels lie inside, half a label nearer to their neighbours.
+    room = min(MOST_TICKS, 1 + max(1, int(LINE / (1.5 * widest + 2))))
+    ticks = np.unique(np.linspace(0, len(shown_labels) - 1, room).round().astype(int))
+    axes.set_xticks(first + ticks, [shown_labels[tick] for tick in ticks])
     # The outermost labels end where the axes do.
     for label, side in ((axes.get_xticklabels()[0], "left"), (axes.get_xticklabels()[-1], "right")):
         label.set_horizontalalignment(side)
