@@ -38,9 +38,11 @@ def accuracies(job: str, data: str, measure: str = "accuracy") -> Callable[[dict
         mean = sum(run["test"]["accuracy"] for run in runs) / len(runs)
         wanted = result["wanted"]
         shown = "" if wanted is None else f"{wanted:.1%}"
-        yield Row(job, data, measure, shown, f"{mean:.2%}", None if wanted is None else mean >= wanted, len(runs))
-        if together := result.get("together"):
-            yield Row(f"{job}, {len(runs)} nets voting", data, measure, shown, f"{together:.2%}", together >= wanted)
+        found = [(job, mean, len(runs)), (f"{job}, {len(runs)} nets voting", result.get("together"), 1)]
+        for name, reached, count in found:
+            if reached is not None:
+                good = None if wanted is None else reached >= wanted
+                yield Row(name, data, measure, shown, f"{reached:.2%}", good, count)
 
     return rows
 

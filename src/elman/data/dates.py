@@ -59,7 +59,7 @@ def why_unread(dates: Sequence[str]) -> str | None:
     >>> why_unread(["05-Mar-24", "06-Foo-24"]), why_unread(["1/2/2020"]), why_unread(["1999"])
     ("'06-Foo-24'", "days or months first in '1/2/2020'?", None)
     """
-    if _read(dates):
+    if not dates or _read(dates):
         return None
     row = max((len(_times_before_another(dates, form)) for form in _forms(dates[0])), default=0)
     return f"days or months first in {dates[0]!r}?" if row == len(dates) else repr(dates[row])
@@ -168,8 +168,10 @@ def _read(dates: Sequence[str], column: Sequence[str] = ()) -> tuple[Form | None
 
     None where no form fits all, or two forms say different things and the column does not decide.
     """
-    found = {form: times for form in _forms(dates[0]) if (times := _times(dates, form))} if dates else {}
-    if not found and all(map(_is_whole, dates)) and not (dates and is_date(dates[0])):
+    if not dates:
+        return None
+    found = {form: times for form in _forms(dates[0]) if (times := _times(dates, form))}
+    if not found and all(map(_is_whole, dates)) and not is_date(dates[0]):
         return None, [int(each) for each in dates]
     if len({tuple(times) for times in found.values()}) > 1:
         readings = {form: times for form in found if (times := _times(column or dates, form))}

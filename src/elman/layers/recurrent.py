@@ -284,6 +284,15 @@ def _check_merge(merge: str) -> None:
         raise UserError(f"unknown merge {merge!r}; {nearest(merge, _MERGES)}")
 
 
+def makers_of(cell: CellMaker | Sequence[CellMaker]) -> list[CellMaker]:
+    """One cell or several as a list.
+
+    >>> makers_of("gru"), makers_of(("gru", "lstm"))
+    (['gru'], ['gru', 'lstm'])
+    """
+    return list(cell) if isinstance(cell, list | tuple) else [cell]  # type: ignore[list-item]
+
+
 def _per_layer(
     cell: CellMaker | Sequence[CellMaker], hidden_size: int | Sequence[int], num_layers: int | None
 ) -> tuple[list[CellMaker], list[int]]:
@@ -297,8 +306,10 @@ def _per_layer(
     if len(set(given.values())) > 1 or 0 in given.values():
         raise UserError(f"layers do not fit: {', '.join(f'{name} says {count}' for name, count in given.items())}")
     layers = next(iter(given.values()), 1)
-    makers: list[Any] = list(cell) if isinstance(cell, list | tuple) else [cell] * layers
-    return makers, [hidden_size] * layers if isinstance(hidden_size, int) else list(hidden_size)
+    makers = makers_of(cell)
+    return makers * layers if len(makers) == 1 else makers, [hidden_size] * layers if isinstance(
+        hidden_size, int
+    ) else list(hidden_size)
 
 
 def _cell_class(maker: CellMaker) -> type[Cell] | None:

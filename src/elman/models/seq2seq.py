@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent
-from ..layers.recurrent import CellMaker, check_options, options_taken, place_of
+from ..layers.recurrent import CellMaker, check_options, makers_of, options_taken, place_of
 from .decoder import DecoderNet, DecoderState
 from .pooling import Last
 
@@ -70,7 +70,7 @@ class Seq2SeqNet(nn.Module):
                 f"a shared embedding needs one vocabulary, got {source_types} types of sources and {target_types} of "
                 "targets"
             )
-        cells: list[CellMaker] = list(cell) if isinstance(cell, list | tuple) else [cell]  # type: ignore[list-item]
+        cells = makers_of(cell)
         encoder_cell = encoder_cell or cells[0]
         check_options([encoder_cell, *cells], cell_options)
         units = hidden_size if isinstance(hidden_size, int) else hidden_size[0]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..initialisation import start_linear
 from ..layers import Recurrent
-from ..layers.recurrent import CellMaker, check_options, options_taken, place_of
+from ..layers.recurrent import CellMaker, check_options, makers_of, options_taken, place_of
 from .pooling import Last
 
 
@@ -62,7 +62,7 @@ class Speller(nn.Module):
         place = place_of(cell_options)
         self.embedding = nn.Embedding(characters, size, **place)
         start_linear(self.embedding, init)
-        cells: list[CellMaker] = list(cell) if isinstance(cell, list | tuple) else [cell]  # type: ignore[list-item]
+        cells = makers_of(cell)
         check_options(cells, cell_options)
         taken = options_taken(cells[:1], cell_options)
         self.recurrent = Recurrent(cells[0], size, size, bidirectional=True, init=init, **taken)

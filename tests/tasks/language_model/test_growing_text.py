@@ -40,7 +40,7 @@ def test_it_holds_back_what_may_become_the_stop() -> None:
 @pytest.mark.parametrize("prompt", ["the king", "the king ", "", 'he said "'])
 def test_it_goes_on_from_a_prompt(prompt: str) -> None:
     words = WordTokenizer.train(['the king was he said "'], min_count=0)
-    text = GrowingText(words.decode_each, None, words.encode(prompt), blank=prompt.endswith(" "))
+    text = GrowingText(words.decode_each, None, prompt, words.encode(prompt))
     written = [text.add(int(i)) for i in words.encode("was he")]
     assert written == [" was" if prompt == "the king" else "was", " he"]
 

@@ -218,9 +218,7 @@ class LanguageModel(Estimator):
         self._require_net()
         ids = encode_prompt(self.tokenizer_, prompt.lower() if self.settings_.text.lowercase else prompt)
         end, unknown = self.tokenizer_.end_id, self.tokenizer_.unknown_id
-        # Of what stands between words their tokens know nothing.
-        blank = prompt[-1:].isspace() and not self.tokenizer_.decode(ids)[-1:].isspace()
-        start = partial(GrowingText, self.tokenizer_.decode_each, stop, ids, blank)
+        start = partial(GrowingText, self.tokenizer_.decode_each, stop, prompt, ids)
         common: dict[str, Any] = {"start": end, "forbid": () if unknown is None else (unknown,)}
         if beam is not None:
             if samples != 1 or top_k or top_p or greedy or noise is not None:

@@ -12,8 +12,8 @@ class GrowingText:
     may be the beginning of the stop text, are held back, so that the parts returned, put together, are ``text``. Each
     token is decoded once, by ``decode_each`` of its tokenizer.
 
-    The tokens ``before`` are those of a prompt that the text goes on from: they are not in it, but say whether it
-    begins with a blank; with ``blank`` the prompt ends in one that its tokens do not have, and the text begins without.
+    The text may go on from a ``prompt``, of tokens ``before``: they are not in it, but say whether it begins with a
+    blank, which it does not where the prompt ends in one that its tokens do not have.
 
     >>> text = GrowingText(lambda ids: map(chr, ids), stop="end")
     >>> [text.add(ord(letter)) for letter in "see end"], text.end(), text.text
@@ -24,8 +24,8 @@ class GrowingText:
         self,
         decode_each: Callable[[Iterator[int]], Iterator[str]],
         stop: str | None,
+        prompt: str = "",
         before: Iterable[int] = (),
-        blank: bool = False,
     ) -> None:
         self.ended = False
         self._token: int | None = None
@@ -33,9 +33,10 @@ class GrowingText:
         self._given: list[str] = []
         self._held = ""
         self._stop = stop or ""
-        self._blank = blank
+        last = ""
         for self._token in before:
-            next(self._texts)
+            last = next(self._texts) or last
+        self._blank = prompt[-1:].isspace() and not last[-1:].isspace()
 
     @property
     def text(self) -> str:
